@@ -1,0 +1,26 @@
+//! How a layer is compressed: where zeros may stand (structure), how values are stored (precision), how the
+//! sparse tensor lies in memory (encoding), and the masks and recipes that say so layer by layer.
+
+pub mod encoding;
+pub mod precision;
+pub mod structure;
+
+mod mask;
+mod target;
+
+pub use mask::Mask;
+pub use target::{Recipe, RecipeFile, Target};
+
+/// A constraint set of the ADMM: the values that a layer's weights may take together.
+///
+/// A set restricts itself to the *support*, the positions that are still alive: positions outside it are set
+/// to zero and never come back. A sparsity set chooses which of the support survive; a precision set moves the
+/// survivors onto its levels.
+pub trait ConstraintSet: std::fmt::Debug + Send + Sync {
+    /// The set's name in reports, with its parameters.
+    fn describe(&self) -> String;
+
+    /// Replaces `values` (GEMM rows × columns of `support`, row-major) by the nearest point of the set.
+    /// Exact and deterministic: ties go to the lower index.
+    fn project(&self, values: &mut [f32], support: &Mask);
+}

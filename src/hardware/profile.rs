@@ -1,0 +1,234 @@
+//! The checked form of a profile. Values of these types come from [`super`]'s reader and hold what it checked:
+//! no count is zero, an engine and a DRAM exist, names are unique.
+
+use crate::compression::encoding::Encoding;
+use crate::units::{Area, Capacity, Energy, Frequency, Power};
+
+/// A figure with the place it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sourced<T> {
+    /// The figure.
+    pub value: T,
+    /// Paper and table, datasheet, or "assumed" / "fitted" with the reason.
+    pub source: String,
+}
+
+/// One accelerator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// The profile's name, as `eyeriss-65nm`.
+    pub name: String,
+    /// What it stands for, in a sentence.
+    pub description: String,
+    /// Technology node in nm.
+    pub technology_nm: Sourced<u32>,
+    /// Bits of an activation and of a partial sum.
+    pub activation_bits: u32,
+    /// Bits of an accumulator.
+    pub accumulator_bits: u32,
+    /// Bits of a weight that is not quantised, as the engines take it.
+    pub weight_bits: u32,
+    /// The ways this accelerator can run a layer; a layer takes the cheapest.
+    pub engines: Vec<Engine>,
+    /// Memories from the PE outwards; the last one is the DRAM and holds everything.
+    pub memories: Vec<Memory>,
+    /// Joules per action.
+    pub energy: EnergyTable,
+    /// Silicon, if modelled.
+    pub area: Option<SiliconArea>,
+    /// The part, if this is an FPGA.
+    pub fpga: Option<Fpga>,
+}
+
+/// One way an array runs a layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Engine {
+    /// Unique in the profile.
+    pub name: String,
+    /// Its clock.
+    pub clock: Sourced<Frequency>,
+    /// Area of one PE with its registers, its decoder and its share of the array.
+    pub pe_area: Option<Sourced<Area>>,
+    /// What it is.
+    pub kind: EngineKind,
+}
+
+/// The engines.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EngineKind {
+    /// A dense systolic array (SCALE-Sim's folds).
+    Systolic(Systolic),
+    /// PEs that each hold a slice of the weights: dense, or sparse with an index per entry.
+    Slices(Slices),
+}
+
+/// What stays in a systolic PE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dataflow {
+    /// ws
+    WeightStationary,
+    /// os
+    OutputStationary,
+    /// is
+    InputStationary,
+}
+
+/// A dense systolic array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Systolic {
+    /// Rows of PEs.
+    pub rows: u32,
+    /// Columns of PEs.
+    pub cols: u32,
+    /// What stays.
+    pub dataflow: Dataflow,
+}
+
+/// PEs that each hold a slice of the weights and meet at a barrier or run ahead by a FIFO.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slices {
+    /// PEs.
+    pub pes: u32,
+    /// Multiplications one PE starts per entry slot.
+    pub macs_per_pe: u32,
+    /// Cycles between two entries of one PE (initiation interval).
+    pub cycles_per_entry: u32,
+    /// How weights are dealt to PEs.
+    pub partition: Partition,
+    /// The encoding its decoder reads; `None` is a dense engine that visits every weight.
+    pub index: Option<Encoding>,
+    /// How PEs wait for each other.
+    pub synchronisation: Synchronisation,
+    /// Whether an entry (or column) whose activation is zero takes no time.
+    pub skip_zero_activations: bool,
+    /// The limit of the feature memory, if there is one.
+    pub feature_port: Option<FeaturePort>,
+}
+
+/// How weights are dealt to PEs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partition {
+    /// PE i holds the i-th contiguous run of the row-major weights, one index chain per PE (SCNN-like).
+    Contiguous,
+    /// Row i of the GEMM matrix belongs to PE i mod PEs; one index chain per PE and column (EIE).
+    RowInterleaved,
+}
+
+/// How PEs wait for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Synchronisation {
+    /// All PEs meet after every output position.
+    Barrier,
+    /// PEs meet only at the end of the layer (contiguous), or run ahead by this many columns (row-interleaved).
+    Fifo {
+        /// Entries of a PE's queue.
+        depth: u32,
+    },
+}
+
+/// The feature memory serves groups of weights: one word per group in which any weight is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeaturePort {
+    /// Weights that share one fetched feature.
+    pub group: u32,
+    /// Words a cycle.
+    pub words_per_cycle: u32,
+}
+
+/// What a memory may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TensorKind {
+    /// Weight values.
+    Weights,
+    /// Indices, bitmaps, pointers.
+    Indices,
+    /// Input features.
+    Inputs,
+    /// Output features and partial sums.
+    Outputs,
+}
+
+/// A level of the memory hierarchy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Memory {
+    /// Unique in the profile.
+    pub name: String,
+    /// On chip or off.
+    pub kind: MemoryKind,
+    /// Bits its port moves per cycle of the engine's clock.
+    pub bits_per_cycle: Sourced<u64>,
+    /// What it may hold.
+    pub holds: Vec<TensorKind>,
+    /// Energy to read one bit.
+    pub read_per_bit: Sourced<Energy>,
+    /// Energy to write one bit.
+    pub write_per_bit: Sourced<Energy>,
+}
+
+/// On chip or off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MemoryKind {
+    /// SRAM of a capacity; double-buffered means half of it is loaded while the other half is used.
+    Buffer {
+        /// Bits in all.
+        capacity: Capacity,
+        /// Whether loads overlap compute.
+        double_buffered: bool,
+    },
+    /// Unlimited; moved in whole bursts.
+    Dram {
+        /// Bits of a burst.
+        burst_bits: u64,
+    },
+}
+
+/// Joules per action; what is `None` is reported as "not modelled".
+#[derive(Debug, Clone, PartialEq)]
+pub struct EnergyTable {
+    /// A multiply-accumulate.
+    pub mac: Sourced<MacEnergy>,
+    /// Decoding one entry (weight or filler) of a sparse stream.
+    pub decode_per_entry: Option<Sourced<Energy>>,
+    /// Register traffic of one multiply-accumulate (operands and partial sum).
+    pub register_per_mac: Option<Sourced<Energy>>,
+    /// Moving one word one hop through the array.
+    pub hop_per_word: Option<Sourced<Energy>>,
+    /// Leakage of the whole chip.
+    pub leakage: Option<Sourced<Power>>,
+}
+
+/// Energy of a multiply-accumulate at a reference width; other widths scale with the product of the operand
+/// widths for the multiplier and linearly for the adder.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MacEnergy {
+    /// Operand width of the reference.
+    pub bits: u32,
+    /// Multiplication at that width.
+    pub multiply: Energy,
+    /// Accumulation.
+    pub accumulate: Energy,
+}
+
+/// Silicon area that is not in the PEs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SiliconArea {
+    /// Macro area of an SRAM bit.
+    pub sram_per_bit: Sourced<Area>,
+}
+
+/// Resources of an FPGA part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fpga {
+    /// The part, as `xc7z020`.
+    pub part: Sourced<String>,
+    /// DSP slices.
+    pub dsp: u64,
+    /// Look-up tables.
+    pub lut: u64,
+    /// Flip-flops.
+    pub ff: u64,
+    /// Block RAM in 18-kbit halves.
+    pub bram18: u64,
+    /// UltraRAM blocks.
+    pub uram: u64,
+}

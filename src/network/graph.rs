@@ -1,0 +1,339 @@
+//! The DAG itself, built only valid: connected names, no cycle, shapes inferred, sizes bounded.
+
+use super::nest::LoopNest;
+use super::op::Op;
+use super::shape::{self, Shape};
+use petgraph::algo;
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+use std::collections::HashMap;
+
+/// A layer's place in its network.
+pub type LayerId = NodeIndex<u32>;
+
+/// The most multiply-accumulates a layer may need for one sample: 2^50.
+const MAX_MACS: u64 = 1 << 50;
+
+/// One layer: a name, an operation, and the shape it produces.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    /// Unique in its network.
+    pub name: String,
+    /// What it computes.
+    pub op: Op,
+    /// What it produces for one sample.
+    pub output: Shape,
+    /// What it reads, in order.
+    pub inputs: Vec<LayerId>,
+    /// The loops it needs, if it multiplies (convolution, linear, product of activations).
+    pub nest: Option<LoopNest>,
+}
+
+impl Layer {
+    /// The shape of the weight tensor, if the layer has one that is pruned and quantised:
+    /// `K × C/groups × R × S` or `out × in`.
+    #[must_use]
+    pub fn weight_shape(&self) -> Option<Vec<usize>> {
+        let nest = self.nest.as_ref()?;
+        let [g, k, c, r, s] = [nest.g, nest.k, nest.c, nest.r, nest.s].map(|v| v as usize);
+        match self.op {
+            Op::Conv2d(_) => Some(vec![g * k, c, r, s]),
+            Op::Linear { .. } => Some(vec![k, c]),
+            _ => None,
+        }
+    }
+
+    /// Weights that are pruned and quantised; 0 for layers without.
+    #[must_use]
+    pub fn weights(&self) -> usize {
+        self.weight_shape().map_or(0, |s| s.iter().product())
+    }
+
+    /// All trained values: weights, biases, gains and shifts, table rows.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        let channels = self.output.0.first().copied().unwrap_or(0);
+        let last = self.output.0.last().copied().unwrap_or(0);
+        match &self.op {
+            Op::Conv2d(c) => self.weights() + if c.bias { c.out_channels } else { 0 },
+            Op::Linear { out_features, bias } => self.weights() + if *bias { *out_features } else { 0 },
+            Op::BatchNorm { .. } => 2 * channels,
+            Op::LayerNorm { .. } => 2 * last,
+            Op::Embedding { vocabulary, features } => vocabulary * features,
+            _ => 0,
+        }
+    }
+}
+
+/// Why layers do not make a network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// Two layers of one name.
+    #[error("layer `{layer}` is defined twice")]
+    Duplicate {
+        /// The name.
+        layer: String,
+    },
+    /// An input that no layer produces.
+    #[error("layer `{layer}` reads `{input}`, which no layer produces")]
+    UnknownInput {
+        /// The reader.
+        layer: String,
+        /// What it reads.
+        input: String,
+    },
+    /// A layer that depends on itself.
+    #[error("layer `{layer}` depends on its own output")]
+    Cycle {
+        /// A layer on the cycle.
+        layer: String,
+    },
+    /// An operation that its inputs do not fit.
+    #[error("layer `{layer}`: {message}")]
+    Shape {
+        /// The layer.
+        layer: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// No input layer, or nothing else.
+    #[error("the network has no {what}")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// More than one layer whose output nobody reads.
+    #[error("layers `{first}` and `{second}` both end the network; it needs one output")]
+    Outputs {
+        /// One end.
+        first: String,
+        /// Another end.
+        second: String,
+    },
+}
+
+impl NetworkError {
+    /// The layer at fault, where there is one.
+    #[must_use]
+    pub fn layer(&self) -> Option<&str> {
+        match self {
+            Self::Duplicate { layer } | Self::UnknownInput { layer, .. } | Self::Cycle { layer } | Self::Shape { layer, .. } => Some(layer),
+            Self::Outputs { second, .. } => Some(second),
+            Self::Missing { .. } => None,
+        }
+    }
+}
+
+/// Collects layers by name; [`NetworkBuilder::build`] checks them.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkBuilder {
+    layers: Vec<(String, Op, Vec<String>, Option<Shape>)>,
+}
+
+impl NetworkBuilder {
+    /// An empty builder.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the network's input with its shape for one sample.
+    pub fn input(&mut self, name: &str, shape: Shape) -> &mut Self {
+        self.layers.push((name.into(), Op::Input, Vec::new(), Some(shape)));
+        self
+    }
+
+    /// Adds a layer that reads the named ones; the order in which layers are added does not matter.
+    pub fn layer(&mut self, name: &str, op: Op, inputs: &[&str]) -> &mut Self {
+        self.layers.push((name.into(), op, inputs.iter().map(|&s| s.into()).collect(), None));
+        self
+    }
+
+    /// The network.
+    ///
+    /// # Errors
+    /// The first of: a name given twice, an unknown input, a cycle, an operation that does not fit its
+    /// inputs, a missing input or output.
+    pub fn build(&self) -> Result<Network, NetworkError> {
+        let mut graph = DiGraph::<Layer, usize>::new();
+        let mut ids = HashMap::new();
+        for (name, op, _, shape) in &self.layers {
+            let output = shape.clone().unwrap_or_else(|| Shape(Vec::new()));
+            let id = graph.add_node(Layer { name: name.clone(), op: op.clone(), output, inputs: Vec::new(), nest: None });
+            if ids.insert(name.as_str(), id).is_some() {
+                return Err(NetworkError::Duplicate { layer: name.clone() });
+            }
+        }
+        for (name, _, inputs, _) in &self.layers {
+            let id = ids[name.as_str()];
+            for (slot, input) in inputs.iter().enumerate() {
+                let &from = ids.get(input.as_str()).ok_or_else(|| NetworkError::UnknownInput { layer: name.clone(), input: input.clone() })?;
+                graph.add_edge(from, id, slot);
+                graph[id].inputs.push(from);
+            }
+        }
+        let order = topological(&graph)?;
+        for &id in &order {
+            let layer = &graph[id];
+            let fail = |message| NetworkError::Shape { layer: layer.name.clone(), message };
+            let inputs: Vec<&Shape> = layer.inputs.iter().map(|&i| &graph[i].output).collect();
+            let output = match layer.op {
+                Op::Input => {
+                    if layer.output.0.is_empty() || layer.output.0.contains(&0) || layer.output.0.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).is_none_or(|n| n > shape::MAX_ELEMENTS) {
+                        return Err(fail(format!("an input of shape {} is empty or has more than 2^40 elements", layer.output)));
+                    }
+                    layer.output.clone()
+                }
+                _ => shape::infer(&layer.op, &inputs).map_err(fail)?,
+            };
+            let nest = nest(&layer.op, &inputs, &output).map_err(fail)?;
+            let layer = &mut graph[id];
+            layer.output = output;
+            layer.nest = nest;
+        }
+        let input = *order.iter().find(|&&i| graph[i].op == Op::Input).ok_or(NetworkError::Missing { what: "input layer" })?;
+        let mut ends = order.iter().copied().filter(|&i| graph.neighbors(i).next().is_none());
+        let output = ends.next().ok_or(NetworkError::Missing { what: "output layer" })?;
+        if let Some(second) = ends.next() {
+            return Err(NetworkError::Outputs { first: graph[output].name.clone(), second: graph[second].name.clone() });
+        }
+        if output == input {
+            return Err(NetworkError::Missing { what: "layer besides its input" });
+        }
+        Ok(Network { graph, order, input, output })
+    }
+}
+
+/// Topological order that follows the order of definition wherever the graph leaves a choice.
+fn topological(graph: &DiGraph<Layer, usize>) -> Result<Vec<LayerId>, NetworkError> {
+    if let Err(cycle) = algo::toposort(graph, None) {
+        return Err(NetworkError::Cycle { layer: graph[cycle.node_id()].name.clone() });
+    }
+    let mut waiting: Vec<usize> = graph.node_indices().map(|i| graph[i].inputs.len()).collect();
+    let mut ready: std::collections::BTreeSet<LayerId> = graph.node_indices().filter(|i| waiting[i.index()] == 0).collect();
+    let mut order = Vec::with_capacity(graph.node_count());
+    while let Some(id) = ready.pop_first() {
+        order.push(id);
+        for edge in graph.edges(id) {
+            let w = &mut waiting[edge.target().index()];
+            *w -= 1;
+            if *w == 0 {
+                ready.insert(edge.target());
+            }
+        }
+    }
+    Ok(order)
+}
+
+fn nest(op: &Op, inputs: &[&Shape], output: &Shape) -> Result<Option<LoopNest>, String> {
+    let nest = match op {
+        Op::Conv2d(conv) => {
+            let (c, g) = (inputs[0].0[0], conv.groups);
+            LoopNest {
+                n: 1,
+                g: g as u64,
+                k: (conv.out_channels / g) as u64,
+                c: (c / g) as u64,
+                p: output.0[1] as u64,
+                q: output.0[2] as u64,
+                r: conv.kernel[0] as u64,
+                s: conv.kernel[1] as u64,
+                stride: conv.stride.map(|v| v as u64),
+                dilation: conv.dilation.map(|v| v as u64),
+            }
+        }
+        Op::Linear { out_features, .. } => {
+            let (&c, positions) = inputs[0].0.split_last().ok_or("its input has no axis")?;
+            plain(1, *out_features, c, positions.iter().product())
+        }
+        Op::MatMul { .. } => {
+            let axes = &inputs[0].0;
+            let (m, k) = (axes[axes.len() - 2], axes[axes.len() - 1]);
+            let heads = axes[..axes.len() - 2].iter().product();
+            plain(heads, *output.0.last().ok_or("its output has no axis")?, k, m)
+        }
+        _ => return Ok(None),
+    };
+    let loops = [nest.g, nest.k, nest.c, nest.p, nest.q, nest.r, nest.s];
+    match crate::units::product(&loops) {
+        Ok(macs) if macs <= MAX_MACS => Ok(Some(nest)),
+        _ => Err("it needs more than 2^50 multiply-accumulates a sample".into()),
+    }
+}
+
+fn plain(g: usize, k: usize, c: usize, p: usize) -> LoopNest {
+    LoopNest { n: 1, g: g as u64, k: k as u64, c: c as u64, p: p as u64, q: 1, r: 1, s: 1, stride: [1, 1], dilation: [1, 1] }
+}
+
+/// A network: valid by construction, with every shape known.
+#[derive(Debug, Clone)]
+pub struct Network {
+    graph: DiGraph<Layer, usize>,
+    order: Vec<LayerId>,
+    input: LayerId,
+    output: LayerId,
+}
+
+impl Network {
+    /// The layers in an order in which each follows its inputs.
+    pub fn layers(&self) -> impl ExactSizeIterator<Item = (LayerId, &Layer)> + '_ {
+        self.order.iter().map(|&id| (id, &self.graph[id]))
+    }
+
+    /// The layers with weights that are pruned and quantised, in order.
+    pub fn weighted(&self) -> impl Iterator<Item = &Layer> + '_ {
+        self.layers().map(|(_, l)| l).filter(|l| l.weights() > 0)
+    }
+
+    /// The layer at a place.
+    #[must_use]
+    pub fn layer(&self, id: LayerId) -> &Layer {
+        &self.graph[id]
+    }
+
+    /// The layer of a name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<LayerId> {
+        self.order.iter().copied().find(|&i| self.graph[i].name == name)
+    }
+
+    /// The layers that read a layer's output, in order of their definition.
+    #[must_use]
+    pub fn readers(&self, id: LayerId) -> Vec<LayerId> {
+        let mut readers: Vec<_> = self.graph.neighbors(id).collect();
+        readers.sort_unstable();
+        readers.dedup();
+        readers
+    }
+
+    /// The input layer.
+    #[must_use]
+    pub fn input(&self) -> LayerId {
+        self.input
+    }
+
+    /// The layer whose output is the network's.
+    #[must_use]
+    pub fn output(&self) -> LayerId {
+        self.output
+    }
+
+    /// Multiply-accumulates for one sample.
+    #[must_use]
+    pub fn macs(&self) -> u64 {
+        self.layers().filter_map(|(_, l)| l.nest).map(|n| n.macs()).sum()
+    }
+
+    /// Trained values.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        self.layers().map(|(_, l)| l.parameters()).sum()
+    }
+
+    /// Weights that are pruned and quantised.
+    #[must_use]
+    pub fn weights(&self) -> usize {
+        self.layers().map(|(_, l)| l.weights()).sum()
+    }
+}

@@ -1,0 +1,13 @@
+//! The network: a DAG of layers whose edges carry tensors. Shapes are per sample; the batch is an argument of
+//! whoever runs or simulates the network.
+
+pub mod op;
+
+mod graph;
+mod nest;
+mod shape;
+
+pub use graph::{Layer, LayerId, Network, NetworkBuilder, NetworkError};
+pub use nest::{Gemm, LoopNest};
+pub use op::Op;
+pub use shape::Shape;

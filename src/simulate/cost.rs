@@ -1,0 +1,92 @@
+//! What a layer costs, broken down so that the parts sum to the whole.
+
+use crate::hardware::TensorKind;
+
+/// Cycles by cause; they sum to the total exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Causes {
+    /// Useful multiplications at the engine's full rate.
+    pub compute: u64,
+    /// Pipeline fill and drain.
+    pub fill_drain: u64,
+    /// Index decode and fillers.
+    pub decode: u64,
+    /// Waiting for the slowest PE.
+    pub imbalance: u64,
+    /// Lanes or PEs without work (edges of folds, rows that do not divide).
+    pub unused: u64,
+    /// Waiting for the feature port.
+    pub feature_port: u64,
+    /// Waiting for weights from memory.
+    pub stall_weights: u64,
+    /// Waiting for indices from memory.
+    pub stall_indices: u64,
+    /// Waiting for input features.
+    pub stall_inputs: u64,
+    /// Waiting for outputs to leave.
+    pub stall_outputs: u64,
+}
+
+/// Bits moved at one memory for one tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traffic {
+    /// The memory's name.
+    pub memory: String,
+    /// The tensor.
+    pub tensor: TensorKind,
+    /// Bits read.
+    pub read_bits: u64,
+    /// Bits written.
+    pub write_bits: u64,
+}
+
+/// Energy by component in pJ; `None` is "not modelled".
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EnergyBreakdown {
+    /// Multiply-accumulates.
+    pub mac: f64,
+    /// Index decoding.
+    pub decode: Option<f64>,
+    /// Registers.
+    pub register: Option<f64>,
+    /// The array's network.
+    pub network: Option<f64>,
+    /// On-chip buffers.
+    pub buffer: f64,
+    /// DRAM.
+    pub dram: f64,
+    /// Leakage over the layer's time.
+    pub leakage: Option<f64>,
+}
+
+/// Stored bits of a layer's weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoredBits {
+    /// Weight values, fillers included.
+    pub weights: u64,
+    /// Indices.
+    pub indices: u64,
+}
+
+/// The cost of one layer on one engine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerCost {
+    /// The engine.
+    pub engine: String,
+    /// Cycles of the engine's clock.
+    pub cycles: u64,
+    /// The same by cause.
+    pub causes: Causes,
+    /// Time in seconds.
+    pub seconds: f64,
+    /// Energy.
+    pub energy: EnergyBreakdown,
+    /// Bits moved.
+    pub traffic: Vec<Traffic>,
+    /// Stored weight bits in the engine's encoding.
+    pub stored: StoredBits,
+    /// Multiplications that were done.
+    pub macs: u64,
+    /// Useful multiplications over the engine's peak in the layer's time.
+    pub utilisation: f64,
+}

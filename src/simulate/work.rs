@@ -1,0 +1,38 @@
+//! What the simulator is asked: one layer, with its weights as they are.
+
+use crate::compression::Mask;
+use crate::network::LoopNest;
+
+/// The weights of a layer, as far as they are known.
+#[derive(Debug, Clone, Copy)]
+pub enum Weights<'a> {
+    /// The real non-zero pattern: exact.
+    Pattern(&'a Mask),
+    /// Only a density in (0, 1], positions uniformly random: expectations.
+    Density(f64),
+}
+
+/// One layer that multiplies.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerWork<'a> {
+    /// The layer's name, for errors.
+    pub name: &'a str,
+    /// Its loops, batch included.
+    pub nest: LoopNest,
+    /// Its weights; `Density(1.0)` for a product of activations.
+    pub weights: Weights<'a>,
+    /// Bits of a stored weight.
+    pub weight_bits: u32,
+    /// Bits of an activation.
+    pub activation_bits: u32,
+    /// Portion of input activations that are not zero.
+    pub activation_density: f64,
+    /// Elements of the input, one sample.
+    pub input_elements: u64,
+    /// Elements of the output, one sample.
+    pub output_elements: u64,
+    /// Whether the input comes from DRAM (the network's own input) and whether the output goes there.
+    pub input_from_dram: bool,
+    /// Whether the output goes to DRAM.
+    pub output_to_dram: bool,
+}
