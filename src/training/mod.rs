@@ -4,6 +4,7 @@
 pub mod data;
 
 mod executor;
+mod loss;
 mod parameters;
 
 pub use executor::{Executor, Loss, Step, TrainingError};
