@@ -1,1 +1,19 @@
-//! To come.
+//! The main job: choose targets for the hardware, compress, measure, repeat.
+//!
+//! Only this module knows both training and simulation.
+
+mod allocate;
+mod candidate;
+mod costing;
+mod objective;
+mod pipeline;
+mod preset;
+mod search;
+mod store;
+
+pub use candidate::{Candidate, LayerResult};
+pub use costing::Costing;
+pub use objective::Objective;
+pub use pipeline::{CodesignError, Observer, Outcome, Request, run};
+pub use preset::Preset;
+pub use store::{Key, Stage, Store, StoreError};

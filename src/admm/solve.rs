@@ -1,0 +1,157 @@
+//! The solver.
+
+use super::options::AdmmOptions;
+use super::record::{Phase, Record};
+use crate::compression::{ConstraintSet, Mask};
+use crate::training::data::Samples;
+use crate::training::{Executor, Parameter, TrainingError, evaluate, fit};
+
+/// A weight tensor and the set it must end in.
+#[derive(Debug)]
+pub struct Assignment {
+    /// Index of the parameter in [`crate::training::Parameters::list`].
+    pub parameter: usize,
+    /// The set.
+    pub set: Box<dyn ConstraintSet>,
+}
+
+/// What a network is trained on.
+#[derive(Debug, Clone, Copy)]
+pub struct Problem<'a> {
+    /// Training samples.
+    pub train: &'a Samples,
+    /// Teacher logits of the training samples, samples × classes.
+    pub teacher: Option<&'a [f32]>,
+    /// Samples for the accuracy at the cut and for every choice; never the test set.
+    pub validation: &'a Samples,
+}
+
+/// The support of a parameter as a mask.
+pub(super) fn support(parameter: &Parameter) -> Mask {
+    let (rows, cols) = parameter.matrix();
+    parameter.support.clone().unwrap_or_else(|| Mask::full(rows, cols))
+}
+
+fn norm(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
+}
+
+struct Split {
+    parameter: usize,
+    layer: String,
+    support: Mask,
+    z: Vec<f32>,
+    u: Vec<f32>,
+}
+
+/// Runs ADMM and returns the records; the executor's weights end near their sets, not on them:
+/// the caller projects them. Sets are refitted to W + U before each Z-step where they have something to fit
+/// (the interval of levels).
+///
+/// The W-step's extra gradient is ρ(W − Z + U), restricted to the support; biases get none.
+///
+/// # Errors
+/// When the loss stops being a number.
+pub fn solve(
+    executor: &mut dyn Executor,
+    assignments: &mut [Assignment],
+    problem: &Problem<'_>,
+    options: &AdmmOptions,
+    step: &str,
+    phase: Phase,
+    tick: &mut dyn FnMut(f64),
+) -> Result<Vec<Record>, TrainingError> {
+    let mut splits: Vec<Split> = assignments
+        .iter_mut()
+        .map(|a| {
+            let p = &executor.parameters().list[a.parameter];
+            let support = support(p);
+            let mut z = p.values.clone();
+            refit(a, &z, &support);
+            a.set.project(&mut z, &support);
+            Split { parameter: a.parameter, layer: p.layer.clone(), u: vec![0.0; z.len()], support, z }
+        })
+        .collect();
+    let mut records = Vec::new();
+    let mut rho = options.rho;
+    for iteration in 1..=options.iterations {
+        let mut w_step = options.w_step.clone();
+        w_step.seed = w_step.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(u64::from(iteration));
+        let mut penalty = |parameters: &crate::training::Parameters, gradients: &mut [Vec<f32>]| {
+            for s in &splits {
+                let w = &parameters.list[s.parameter].values;
+                let g = &mut gradients[s.parameter];
+                match &parameters.list[s.parameter].support {
+                    Some(mask) => mask.ones().for_each(|i| g[i] += rho * (w[i] - s.z[i] + s.u[i])),
+                    None => {
+                        for (((g, &w), &z), &u) in g.iter_mut().zip(w).zip(&s.z).zip(&s.u) {
+                            *g += rho * (w - z + u);
+                        }
+                    }
+                }
+            }
+        };
+        let done = f64::from(iteration - 1) / f64::from(options.iterations);
+        let share = 1.0 / f64::from(options.iterations);
+        fit(executor, problem.train, problem.teacher, &w_step, &mut penalty, &mut |p| tick(done + share * p.fraction))?;
+
+        let mut rows = Vec::with_capacity(splits.len());
+        for (s, a) in splits.iter_mut().zip(assignments.iter_mut()) {
+            let w = &executor.parameters().list[s.parameter].values;
+            let mut z: Vec<f32> = w.iter().zip(&s.u).map(|(w, u)| w + u).collect();
+            refit(a, &z, &s.support);
+            a.set.project(&mut z, &s.support);
+            let (primal, dual) = (norm(w, &z), f64::from(rho) * norm(&z, &s.z));
+            for ((u, &w), &z) in s.u.iter_mut().zip(w).zip(&z) {
+                *u += w - z;
+            }
+            s.z = z;
+            let kept = s.z.iter().filter(|&&v| v != 0.0).count();
+            rows.push((s.layer.clone(), a.set.describe(), primal, dual, kept));
+        }
+        let accuracy = accuracy_at_cut(executor, assignments, problem.validation)?;
+        records.extend(rows.into_iter().map(|(layer, set, primal, dual, kept)| Record {
+            step: step.into(),
+            phase,
+            iteration,
+            layer,
+            set,
+            rho: f64::from(rho),
+            primal,
+            dual,
+            kept,
+            accuracy_at_cut_pct: 100.0 * accuracy,
+        }));
+        let next = (rho * options.rho_growth).min(options.rho_max);
+        for s in &mut splits {
+            s.u.iter_mut().for_each(|u| *u *= rho / next);
+        }
+        rho = next;
+    }
+    Ok(records)
+}
+
+fn refit(assignment: &mut Assignment, values: &[f32], support: &Mask) {
+    if let Some(set) = assignment.set.refit(values, support) {
+        assignment.set = set;
+    }
+}
+
+/// Projects the executor's weights onto their sets.
+pub(super) fn project(executor: &mut dyn Executor, assignments: &[Assignment]) {
+    for a in assignments {
+        let p = &mut executor.parameters_mut().list[a.parameter];
+        let mask = support(p);
+        a.set.project(&mut p.values, &mask);
+    }
+}
+
+fn accuracy_at_cut(executor: &mut dyn Executor, assignments: &[Assignment], validation: &Samples) -> Result<f64, TrainingError> {
+    let saved: Vec<Vec<f32>> = assignments.iter().map(|a| executor.parameters().list[a.parameter].values.clone()).collect();
+    project(executor, assignments);
+    let accuracy = evaluate(executor, validation);
+    for (a, values) in assignments.iter().zip(saved) {
+        executor.parameters_mut().list[a.parameter].values = values;
+    }
+    accuracy
+}

@@ -1,0 +1,271 @@
+//! The job from a dense network to candidates with their costs.
+
+use super::candidate::Candidate;
+use super::costing::Costing;
+use super::objective::Objective;
+use super::preset::{Plan, Preset};
+use super::search::{kept, share, shrink};
+use super::store::{Key, Stage, Store, StoreError, fingerprint};
+use crate::admm::{self, Problem, PruneOptions, Record};
+use crate::compression::structure::Structure;
+use crate::hardware::Profile;
+use crate::network::{Network, TrainingSpec, Workload};
+use crate::simulate::SimulateError;
+use crate::training::data::{Dataset, Samples};
+use crate::training::{FitOptions, Loss, Parameters, TrainingError, evaluate, executor_for, fit};
+
+/// What the job is asked.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The network and how its dense form is trained.
+    pub workload: &'a Workload,
+    /// Its data.
+    pub data: &'a Dataset,
+    /// The SHA-256 of the workload file and of the data.
+    pub inputs: [&'a str; 2],
+    /// The accelerators; targets are chosen for the sum of their costs, each relative to dense.
+    pub profiles: &'a [Profile],
+    /// What is minimised.
+    pub objective: Objective,
+    /// Effort.
+    pub preset: Preset,
+    /// Percentage points of validation accuracy that may be lost against the dense network.
+    pub max_drop: f64,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Finished stages.
+    pub store: &'a Store,
+}
+
+/// Hears of progress. Nothing here prints.
+pub trait Observer {
+    /// A stage begins.
+    fn begin(&mut self, stage: &str);
+    /// The portion of the stage that is done.
+    fn progress(&mut self, done: f64);
+    /// Something to tell.
+    fn say(&mut self, line: &str);
+}
+
+/// Why the job failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodesignError {
+    /// Training failed.
+    #[error("training failed: {0}")]
+    Training(#[from] TrainingError),
+    /// A layer cannot be run on a profile.
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
+    /// A stage could not be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The data do not fit the network.
+    #[error("the data do not fit the network: {message}")]
+    Data {
+        /// What differs.
+        message: String,
+    },
+}
+
+/// The candidates: dense, chosen for size, chosen for the objective.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Dense first.
+    pub candidates: Vec<Candidate>,
+    /// All ADMM records in order.
+    pub records: Vec<Record>,
+    /// What was decided, line by line.
+    pub log: Vec<String>,
+}
+
+/// What the network learns from.
+#[derive(Debug)]
+pub(super) struct Material {
+    train: Samples,
+    validation: Samples,
+    teacher: Vec<f32>,
+}
+
+impl Material {
+    pub(super) fn problem(&self) -> Problem<'_> {
+        let teacher = (!self.teacher.is_empty()).then_some(self.teacher.as_slice());
+        Problem { train: &self.train, teacher, validation: &self.validation }
+    }
+}
+
+/// The state of a running job.
+pub(super) struct Run<'a> {
+    pub(super) network: &'a Network,
+    pub(super) plan: Plan,
+    pub(super) seed: u64,
+    pub(super) material: Arc<Material>,
+    request: &'a Request<'a>,
+    observer: &'a mut dyn Observer,
+    records: Vec<Record>,
+    log: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn say(&mut self, line: &str) {
+        self.observer.say(line);
+        self.log.push(line.into());
+    }
+
+    /// The stage of these inputs: found finished, or computed, measured on the validation samples and kept.
+    fn stage(
+        &mut self,
+        name: &str,
+        inputs: &[&[u8]],
+        like: &Parameters,
+        compute: impl FnOnce(&Material, &mut dyn FnMut(f64)) -> Result<(Parameters, Vec<f32>, Vec<Record>), TrainingError>,
+    ) -> Result<Stage, CodesignError> {
+        let seed = self.seed.to_le_bytes();
+        let mut parts: Vec<&[u8]> = vec![self.request.inputs[0].as_bytes(), self.request.inputs[1].as_bytes(), &seed];
+        parts.extend(inputs);
+        let key = Key::new(name, &parts);
+        self.observer.begin(name);
+        let stage = if let Some(stage) = self.request.store.load(&key, like) {
+            stage
+        } else {
+            let material = Arc::clone(&self.material);
+            let observer = &mut *self.observer;
+            let (parameters, intervals, records) = compute(&material, &mut |f| observer.progress(f))?;
+            let mut executor = executor_for(self.network, parameters)?;
+            let validation = evaluate(&mut *executor, &material.validation)?;
+            let stage = Stage { parameters: executor.parameters().clone(), validation, intervals, records };
+            self.request.store.save(&key, &stage)?;
+            stage
+        };
+        self.records.extend(stage.records.iter().cloned());
+        Ok(stage)
+    }
+
+    /// Prunes to counts: ADMM, cut, masked retraining.
+    pub(super) fn prune(&mut self, name: &str, from: &Stage, keep: &[(Structure, usize)], options: &PruneOptions) -> Result<Stage, CodesignError> {
+        let network = self.network;
+        let inputs = [json(options), json(&keep)];
+        self.stage(name, &[&inputs[0], &inputs[1], &fingerprint(&from.parameters)], &from.parameters, |material, tick| {
+            let (parameters, records) = admm::prune(network, from.parameters.clone(), keep, &material.problem(), options, name, tick)?;
+            Ok((parameters, Vec::new(), records))
+        })
+    }
+
+    /// Trains the survivors.
+    pub(super) fn train(&mut self, name: &str, from: &Parameters, options: &FitOptions) -> Result<Stage, CodesignError> {
+        let network = self.network;
+        self.stage(name, &[&json(options), &fingerprint(from)], from, |material, tick| {
+            let mut executor = executor_for(network, from.clone())?;
+            let problem = material.problem();
+            fit(&mut *executor, problem.train, problem.teacher, options, &mut |_, _| {}, &mut |p| tick(p.fraction))?;
+            Ok((executor.parameters().clone(), Vec::new(), Vec::new()))
+        })
+    }
+
+    /// Moves the survivors onto levels.
+    pub(super) fn quantise(&mut self, name: &str, from: &Stage, bits: &[u8]) -> Result<Stage, CodesignError> {
+        let (network, options) = (self.network, self.plan.levels.clone());
+        self.stage(name, &[&json(&options), bits, &fingerprint(&from.parameters)], &from.parameters, |material, tick| {
+            let q = admm::quantise(network, from.parameters.clone(), bits, &material.problem(), &options, name, tick)?;
+            Ok((q.parameters, q.intervals, q.records))
+        })
+    }
+}
+
+fn json<T: serde::Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("schedules and counts have a JSON form")
+}
+
+/// The last samples of the training set that choices are made on.
+const VALIDATION: usize = 5_000;
+
+/// Runs the job.
+///
+/// The test set is read once per candidate, after every choice has been made on validation samples.
+///
+/// # Errors
+/// When training fails, a profile cannot run a layer, or stages cannot be kept.
+pub fn run(request: &Request<'_>, observer: &mut dyn Observer) -> Result<Outcome, CodesignError> {
+    let network = &request.workload.network;
+    check(network, request.data)?;
+    let (train, validation) = request.data.train.split(VALIDATION.min(request.data.train.labels.len() / 6));
+    let plan = request.preset.plan(request.seed);
+    let mut run = Run {
+        network,
+        seed: request.seed,
+        material: Arc::new(Material { train, validation, teacher: Vec::new() }),
+        request,
+        observer,
+        records: Vec::new(),
+        log: Vec::new(),
+        plan,
+    };
+    let costing = Costing::new(network, request.profiles, 1);
+    let dense = baseline(&mut run)?;
+    run.say(&format!("dense: validation {:.2} %", 100.0 * dense.validation));
+    let floor = dense.validation - request.max_drop / 100.0;
+    teach(&mut run, &dense)?;
+
+    let trunk = first_cut(&mut run, &dense, &costing)?;
+    let mut candidates = vec![Candidate::new(&run, "dense", &dense, None)];
+    let mut size_accuracy = floor;
+    let mut objectives = vec![Objective::Size];
+    if request.objective != Objective::Size {
+        objectives.push(request.objective);
+    }
+    for objective in objectives {
+        // the objective's choice may not be bought with accuracy that the choice for size did not give up
+        let floor = size_accuracy.max(floor);
+        let chosen = choose(&mut run, &trunk, objective, &costing, floor)?;
+        if objective == Objective::Size {
+            size_accuracy = chosen.0.validation;
+        }
+        candidates.push(Candidate::new(&run, &objective.to_string(), &chosen.0, Some(&chosen.1)));
+    }
+    for candidate in &mut candidates {
+        candidate.measure(network, &request.data.test)?;
+    }
+    Ok(Outcome { candidates, records: run.records, log: run.log })
+}
+
+fn check(network: &Network, data: &Dataset) -> Result<(), CodesignError> {
+    let input = &network.layer(network.input()).output;
+    let classes = network.layer(network.output()).output.elements();
+    let fail = |message: String| Err(CodesignError::Data { message });
+    if input.elements() != data.train.shape.iter().product::<usize>() {
+        return fail(format!("samples have shape {:?}, the network's input is {input}", data.train.shape));
+    }
+    let top = data.train.labels.iter().chain(&data.test.labels).max().copied().unwrap_or(0) as usize;
+    if top >= classes {
+        return fail(format!("labels reach {top}, the network has {classes} outputs"));
+    }
+    Ok(())
+}
+
+fn baseline(run: &mut Run<'_>) -> Result<Stage, CodesignError> {
+    let spec = run.request.workload.training.clone().unwrap_or_default();
+    let options = spec.fit(run.plan.baseline, run.seed);
+    let init = Parameters::init(run.network, run.seed);
+    run.train("dense", &init, &options)
+}
+
+/// The dense network's logits on the training samples teach every later stage.
+fn teach(run: &mut Run<'_>, dense: &Stage) -> Result<(), CodesignError> {
+    let mut executor = executor_for(run.network, dense.parameters.clone())?;
+    let train = &run.material.train;
+    let teacher = crate::training::logits(&mut *executor, train)?;
+    run.material = Arc::new(Material { train: train.clone(), validation: run.material.validation.clone(), teacher });
+    Ok(())
+}
+
+fn first_cut(run: &mut Run<'_>, dense: &Stage, costing: &Costing<'_>) -> Result<Stage, CodesignError> {
+    let budget = run.plan.first_cut * costing.dense(Objective::Weights)?;
+    let counts = share(run, &dense.parameters, Objective::Weights, costing, budget)?;
+    let keep: Vec<(Structure, usize)> = counts.iter().map(|&k| (Structure::Unstructured, k)).collect();
+    let options = run.plan.trunk.clone();
+    let cut = run.prune("first-cut", dense, &keep, &options)?;
+    let settle = run.plan.settle.clone();
+    let trunk = run.train("settle", &cut.parameters, &settle)?;
+    run.say(&format!("first cut: kept {counts:?}, validation {:.2} %", 100.0 * trunk.validation));
+    Ok(trunk)
+}
