@@ -3,9 +3,19 @@
 
 pub mod data;
 
+mod batches;
 mod executor;
+mod fit;
 mod loss;
+mod optimiser;
 mod parameters;
+mod schedule;
+mod snapshot;
 
+pub use batches::{Batch, Batches};
 pub use executor::{Executor, Loss, Step, TrainingError};
+pub use fit::{FitOptions, Progress, evaluate, fit, logits};
+pub use optimiser::{Optimiser, OptimiserState};
 pub use parameters::{Parameter, Parameters, Role};
+pub use schedule::Schedule;
+pub use snapshot::{SnapshotError, from_safetensors, metadata, to_safetensors};
