@@ -80,7 +80,9 @@ pub enum QuantityError {
 
 fn split(text: &str) -> Option<(f64, &str)> {
     let text = text.trim();
-    let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | '_'))).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | '_')))
+        .unwrap_or(text.len());
     // `1e3 MHz`: take the exponent along when digits follow it
     let mut end = end;
     if let Some(rest) = text.get(end..).and_then(|r| r.strip_prefix(['e', 'E'])) {

@@ -13,7 +13,11 @@ impl Mask {
     /// All positions alive.
     #[must_use]
     pub fn full(rows: usize, cols: usize) -> Self {
-        let mut mask = Self { rows, cols, words: vec![u64::MAX; (rows * cols).div_ceil(64)] };
+        let mut mask = Self {
+            rows,
+            cols,
+            words: vec![u64::MAX; (rows * cols).div_ceil(64)],
+        };
         mask.trim();
         mask
     }
@@ -21,7 +25,11 @@ impl Mask {
     /// No position alive.
     #[must_use]
     pub fn empty(rows: usize, cols: usize) -> Self {
-        Self { rows, cols, words: vec![0; (rows * cols).div_ceil(64)] }
+        Self {
+            rows,
+            cols,
+            words: vec![0; (rows * cols).div_ceil(64)],
+        }
     }
 
     /// The positions of the values that are not zero.
@@ -98,7 +106,11 @@ impl Mask {
     /// Portion of positions alive; 0 for a layer without positions.
     #[must_use]
     pub fn density(&self) -> f64 {
-        if self.is_empty() { 0.0 } else { self.count() as f64 / self.len() as f64 }
+        if self.is_empty() {
+            0.0
+        } else {
+            self.count() as f64 / self.len() as f64
+        }
     }
 
     /// The positions alive, ascending.

@@ -23,7 +23,12 @@ pub struct Fault {
 impl Fault {
     /// A fault at a byte range.
     pub fn new(span: impl Into<SourceSpan>, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { message: message.into(), help: Some(help.into()), span: span.into(), label: "here".into() }
+        Self {
+            message: message.into(),
+            help: Some(help.into()),
+            span: span.into(),
+            label: "here".into(),
+        }
     }
 }
 
@@ -53,14 +58,21 @@ pub struct Source {
 impl Source {
     /// A source with its name.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { name: name.into(), text: text.into() }
+        Self {
+            name: name.into(),
+            text: text.into(),
+        }
     }
 
     /// The error that reports these faults of this file.
     #[must_use]
     pub fn faults(&self, mut faults: Vec<Fault>) -> Faults {
         faults.sort_by_key(|f| f.span.offset());
-        Faults { name: self.name.clone(), source_code: NamedSource::new(&self.name, self.text.clone()), faults }
+        Faults {
+            name: self.name.clone(),
+            source_code: NamedSource::new(&self.name, self.text.clone()),
+            faults,
+        }
     }
 
     /// Reads the TOML text as a `T`.
@@ -70,7 +82,12 @@ impl Source {
     pub fn parse<T: DeserializeOwned + JsonSchema>(&self) -> Result<T, Faults> {
         toml::from_str(&self.text).map_err(|e| {
             let span = e.span().unwrap_or(0..0);
-            self.faults(vec![Fault { message: e.message().into(), help: None, span: span.into(), label: "here".into() }])
+            self.faults(vec![Fault {
+                message: e.message().into(),
+                help: None,
+                span: span.into(),
+                label: "here".into(),
+            }])
         })
     }
 }

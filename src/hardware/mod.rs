@@ -3,6 +3,6 @@
 mod profile;
 
 pub use profile::{
-    SiliconArea, Dataflow, Engine, EngineKind, EnergyTable, FeaturePort, Fpga, MacEnergy, Memory, MemoryKind, Partition, Profile, Slices, Sourced,
-    Synchronisation, Systolic, TensorKind,
+    Dataflow, EnergyTable, Engine, EngineKind, FeaturePort, Fpga, MacEnergy, Memory, MemoryKind, Partition,
+    Profile, SiliconArea, Slices, Sourced, Synchronisation, Systolic, TensorKind,
 };

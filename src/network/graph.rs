@@ -118,7 +118,10 @@ impl NetworkError {
     #[must_use]
     pub fn layer(&self) -> Option<&str> {
         match self {
-            Self::Duplicate { layer } | Self::UnknownInput { layer, .. } | Self::Cycle { layer } | Self::Shape { layer, .. } => Some(layer),
+            Self::Duplicate { layer }
+            | Self::UnknownInput { layer, .. }
+            | Self::Cycle { layer }
+            | Self::Shape { layer, .. } => Some(layer),
             Self::Outputs { second, .. } => Some(second),
             Self::Missing { .. } => None,
         }
@@ -140,13 +143,15 @@ impl NetworkBuilder {
 
     /// Adds the network's input with its shape for one sample.
     pub fn input(&mut self, name: &str, shape: Shape) -> &mut Self {
-        self.layers.push((name.into(), Op::Input, Vec::new(), Some(shape)));
+        self.layers
+            .push((name.into(), Op::Input, Vec::new(), Some(shape)));
         self
     }
 
     /// Adds a layer that reads the named ones; the order in which layers are added does not matter.
     pub fn layer(&mut self, name: &str, op: Op, inputs: &[&str]) -> &mut Self {
-        self.layers.push((name.into(), op, inputs.iter().map(|&s| s.into()).collect(), None));
+        self.layers
+            .push((name.into(), op, inputs.iter().map(|&s| s.into()).collect(), None));
         self
     }
 
@@ -160,7 +165,13 @@ impl NetworkBuilder {
         let mut ids = HashMap::new();
         for (name, op, _, shape) in &self.layers {
             let output = shape.clone().unwrap_or_else(|| Shape(Vec::new()));
-            let id = graph.add_node(Layer { name: name.clone(), op: op.clone(), output, inputs: Vec::new(), nest: None });
+            let id = graph.add_node(Layer {
+                name: name.clone(),
+                op: op.clone(),
+                output,
+                inputs: Vec::new(),
+                nest: None,
+            });
             if ids.insert(name.as_str(), id).is_some() {
                 return Err(NetworkError::Duplicate { layer: name.clone() });
             }
@@ -168,7 +179,12 @@ impl NetworkBuilder {
         for (name, _, inputs, _) in &self.layers {
             let id = ids[name.as_str()];
             for (slot, input) in inputs.iter().enumerate() {
-                let &from = ids.get(input.as_str()).ok_or_else(|| NetworkError::UnknownInput { layer: name.clone(), input: input.clone() })?;
+                let &from = ids
+                    .get(input.as_str())
+                    .ok_or_else(|| NetworkError::UnknownInput {
+                        layer: name.clone(),
+                        input: input.clone(),
+                    })?;
                 graph.add_edge(from, id, slot);
                 graph[id].inputs.push(from);
             }
@@ -176,12 +192,26 @@ impl NetworkBuilder {
         let order = topological(&graph)?;
         for &id in &order {
             let layer = &graph[id];
-            let fail = |message| NetworkError::Shape { layer: layer.name.clone(), message };
+            let fail = |message| NetworkError::Shape {
+                layer: layer.name.clone(),
+                message,
+            };
             let inputs: Vec<&Shape> = layer.inputs.iter().map(|&i| &graph[i].output).collect();
             let output = match layer.op {
                 Op::Input => {
-                    if layer.output.0.is_empty() || layer.output.0.contains(&0) || layer.output.0.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).is_none_or(|n| n > shape::MAX_ELEMENTS) {
-                        return Err(fail(format!("an input of shape {} is empty or has more than 2^40 elements", layer.output)));
+                    if layer.output.0.is_empty()
+                        || layer.output.0.contains(&0)
+                        || layer
+                            .output
+                            .0
+                            .iter()
+                            .try_fold(1usize, |a, &b| a.checked_mul(b))
+                            .is_none_or(|n| n > shape::MAX_ELEMENTS)
+                    {
+                        return Err(fail(format!(
+                            "an input of shape {} is empty or has more than 2^40 elements",
+                            layer.output
+                        )));
                     }
                     layer.output.clone()
                 }
@@ -192,26 +222,47 @@ impl NetworkBuilder {
             layer.output = output;
             layer.nest = nest;
         }
-        let input = *order.iter().find(|&&i| graph[i].op == Op::Input).ok_or(NetworkError::Missing { what: "input layer" })?;
-        let mut ends = order.iter().copied().filter(|&i| graph.neighbors(i).next().is_none());
-        let output = ends.next().ok_or(NetworkError::Missing { what: "output layer" })?;
+        let input = *order
+            .iter()
+            .find(|&&i| graph[i].op == Op::Input)
+            .ok_or(NetworkError::Missing { what: "input layer" })?;
+        let mut ends = order
+            .iter()
+            .copied()
+            .filter(|&i| graph.neighbors(i).next().is_none());
+        let output = ends
+            .next()
+            .ok_or(NetworkError::Missing { what: "output layer" })?;
         if let Some(second) = ends.next() {
-            return Err(NetworkError::Outputs { first: graph[output].name.clone(), second: graph[second].name.clone() });
+            return Err(NetworkError::Outputs {
+                first: graph[output].name.clone(),
+                second: graph[second].name.clone(),
+            });
         }
         if output == input {
-            return Err(NetworkError::Missing { what: "layer besides its input" });
+            return Err(NetworkError::Missing {
+                what: "layer besides its input",
+            });
         }
-        Ok(Network { graph, order, input, output })
+        Ok(Network {
+            graph,
+            order,
+            input,
+            output,
+        })
     }
 }
 
 /// Topological order that follows the order of definition wherever the graph leaves a choice.
 fn topological(graph: &DiGraph<Layer, usize>) -> Result<Vec<LayerId>, NetworkError> {
     if let Err(cycle) = algo::toposort(graph, None) {
-        return Err(NetworkError::Cycle { layer: graph[cycle.node_id()].name.clone() });
+        return Err(NetworkError::Cycle {
+            layer: graph[cycle.node_id()].name.clone(),
+        });
     }
     let mut waiting: Vec<usize> = graph.node_indices().map(|i| graph[i].inputs.len()).collect();
-    let mut ready: std::collections::BTreeSet<LayerId> = graph.node_indices().filter(|i| waiting[i.index()] == 0).collect();
+    let mut ready: std::collections::BTreeSet<LayerId> =
+        graph.node_indices().filter(|i| waiting[i.index()] == 0).collect();
     let mut order = Vec::with_capacity(graph.node_count());
     while let Some(id) = ready.pop_first() {
         order.push(id);
@@ -263,7 +314,18 @@ fn nest(op: &Op, inputs: &[&Shape], output: &Shape) -> Result<Option<LoopNest>, 
 }
 
 fn plain(g: usize, k: usize, c: usize, p: usize) -> LoopNest {
-    LoopNest { n: 1, g: g as u64, k: k as u64, c: c as u64, p: p as u64, q: 1, r: 1, s: 1, stride: [1, 1], dilation: [1, 1] }
+    LoopNest {
+        n: 1,
+        g: g as u64,
+        k: k as u64,
+        c: c as u64,
+        p: p as u64,
+        q: 1,
+        r: 1,
+        s: 1,
+        stride: [1, 1],
+        dilation: [1, 1],
+    }
 }
 
 /// A network: valid by construction, with every shape known.

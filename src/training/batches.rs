@@ -31,10 +31,24 @@ pub struct Batches<'a> {
 impl<'a> Batches<'a> {
     /// Batches of `size` samples, each shifted by up to `shift` pixels in both directions (zeros move in).
     #[must_use]
-    pub fn new(samples: &'a Samples, teacher: Option<&'a [f32]>, size: usize, shift: usize, seed: u64) -> Self {
+    pub fn new(
+        samples: &'a Samples,
+        teacher: Option<&'a [f32]>,
+        size: usize,
+        shift: usize,
+        seed: u64,
+    ) -> Self {
         let order: Vec<u32> = (0..samples.len() as u32).collect();
         let next = order.len();
-        Self { samples, teacher, size: size.max(1), shift, random: ChaCha8Rng::seed_from_u64(seed), order, next }
+        Self {
+            samples,
+            teacher,
+            size: size.max(1),
+            shift,
+            random: ChaCha8Rng::seed_from_u64(seed),
+            order,
+            next,
+        }
     }
 
     /// Batches of one pass.
@@ -50,7 +64,10 @@ impl<'a> Batches<'a> {
             self.next = 0;
         }
         let end = (self.next + self.size).min(self.order.len());
-        let (n, classes) = (self.samples.elements(), self.teacher.map_or(0, |t| t.len() / self.samples.len().max(1)));
+        let (n, classes) = (
+            self.samples.elements(),
+            self.teacher.map_or(0, |t| t.len() / self.samples.len().max(1)),
+        );
         batch.inputs.clear();
         batch.labels.clear();
         batch.teacher.clear();
@@ -61,12 +78,17 @@ impl<'a> Batches<'a> {
                 batch.inputs.extend_from_slice(sample);
             } else {
                 let reach = self.shift as i64;
-                let (dy, dx) = (self.random.random_range(-reach..=reach), self.random.random_range(-reach..=reach));
+                let (dy, dx) = (
+                    self.random.random_range(-reach..=reach),
+                    self.random.random_range(-reach..=reach),
+                );
                 shifted(sample, &self.samples.shape, dy, dx, &mut batch.inputs);
             }
             batch.labels.push(self.samples.labels[i]);
             if let Some(t) = self.teacher {
-                batch.teacher.extend_from_slice(&t[i * classes..(i + 1) * classes]);
+                batch
+                    .teacher
+                    .extend_from_slice(&t[i * classes..(i + 1) * classes]);
             }
         }
         self.next = end;
@@ -90,7 +112,10 @@ fn shifted(sample: &[f32], shape: &[usize], dy: i64, dx: i64, out: &mut Vec<f32>
     let (rows, cols) = (h as i64, w as i64);
     let start = out.len();
     out.resize(start + sample.len(), 0.0);
-    for (from, to) in sample.chunks_exact(h * w).zip(out[start..].chunks_exact_mut(h * w)) {
+    for (from, to) in sample
+        .chunks_exact(h * w)
+        .zip(out[start..].chunks_exact_mut(h * w))
+    {
         for y in dy.max(0)..(rows + dy).min(rows) {
             let (x0, x1) = (dx.max(0), (cols + dx).min(cols));
             if x0 < x1 {
@@ -107,7 +132,11 @@ mod tests {
     use super::*;
 
     fn samples(n: usize) -> Samples {
-        Samples { inputs: (0..n * 4).map(|v| v as f32).collect(), labels: (0..n as u32).collect(), shape: vec![1, 2, 2] }
+        Samples {
+            inputs: (0..n * 4).map(|v| v as f32).collect(),
+            labels: (0..n as u32).collect(),
+            shape: vec![1, 2, 2],
+        }
     }
 
     /// Each pass visits every sample once.

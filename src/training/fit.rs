@@ -54,9 +54,20 @@ pub fn fit(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<f32, TrainingError> {
     let teacher = teacher.filter(|_| matches!(options.loss, Loss::Distilled { .. }));
-    let mut batches = Batches::new(samples, teacher, options.batch, options.augment_shift, options.seed);
+    let mut batches = Batches::new(
+        samples,
+        teacher,
+        options.batch,
+        options.augment_shift,
+        options.seed,
+    );
     let steps = (options.epochs * batches.per_pass() as f64).round() as u64;
-    let mut gradients: Vec<Vec<f32>> = executor.parameters().list.iter().map(|p| vec![0.0; p.values.len()]).collect();
+    let mut gradients: Vec<Vec<f32>> = executor
+        .parameters()
+        .list
+        .iter()
+        .map(|p| vec![0.0; p.values.len()])
+        .collect();
     let mut state = options.optimiser.start(executor.parameters());
     let mut batch = Batch::default();
     let (mut sum, mut count) = (0.0f64, 0u32);
@@ -67,7 +78,10 @@ pub fn fit(
             labels: &batch.labels,
             teacher: teacher.map(|_| batch.teacher.as_slice()),
             loss: options.loss,
-            seed: options.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(step),
+            seed: options
+                .seed
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .wrapping_add(step),
         };
         let loss = executor.gradients(&call, &mut gradients)?;
         if !loss.is_finite() {
@@ -80,7 +94,10 @@ pub fn fit(
             sum += f64::from(loss);
             count += 1;
         }
-        progress(Progress { fraction: (step + 1) as f64 / steps as f64, loss });
+        progress(Progress {
+            fraction: (step + 1) as f64 / steps as f64,
+            loss,
+        });
     }
     Ok((sum / f64::from(count.max(1))) as f32)
 }
@@ -109,7 +126,11 @@ pub fn logits(executor: &mut dyn Executor, samples: &Samples) -> Result<Vec<f32>
 pub fn evaluate(executor: &mut dyn Executor, samples: &Samples) -> Result<f64, TrainingError> {
     let outputs = logits(executor, samples)?;
     let classes = outputs.len() / samples.len().max(1);
-    let hits = outputs.chunks_exact(classes.max(1)).zip(&samples.labels).filter(|(z, label)| argmax(z) == **label as usize).count();
+    let hits = outputs
+        .chunks_exact(classes.max(1))
+        .zip(&samples.labels)
+        .filter(|(z, label)| argmax(z) == **label as usize)
+        .count();
     Ok(hits as f64 / samples.len().max(1) as f64)
 }
 

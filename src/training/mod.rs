@@ -4,6 +4,7 @@
 pub mod data;
 
 mod batches;
+mod dense;
 mod executor;
 mod fit;
 mod loss;
@@ -13,6 +14,7 @@ mod schedule;
 mod snapshot;
 
 pub use batches::{Batch, Batches};
+pub use dense::{DenseExecutor, Graph, Real};
 pub use executor::{Executor, Loss, Step, TrainingError};
 pub use fit::{FitOptions, Progress, evaluate, fit, logits};
 pub use optimiser::{Optimiser, OptimiserState};

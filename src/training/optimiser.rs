@@ -27,7 +27,11 @@ impl Optimiser {
     /// Adam with its usual constants 0.9, 0.999, 1e-8.
     #[must_use]
     pub const fn adam() -> Self {
-        Self::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 }
+        Self::Adam {
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+        }
     }
 
     /// Fresh state for parameters: moments are zero.
@@ -37,13 +41,28 @@ impl Optimiser {
             .list
             .iter()
             .map(|p| {
-                let active = p.support.as_ref().map(|m| m.ones().map(|i| i as u32).collect::<Vec<u32>>());
-                let n = if p.role == Role::Statistic { 0 } else { active.as_ref().map_or(p.values.len(), Vec::len) };
+                let active = p
+                    .support
+                    .as_ref()
+                    .map(|m| m.ones().map(|i| i as u32).collect::<Vec<u32>>());
+                let n = if p.role == Role::Statistic {
+                    0
+                } else {
+                    active.as_ref().map_or(p.values.len(), Vec::len)
+                };
                 let second = if matches!(self, Self::Adam { .. }) { n } else { 0 };
-                Slot { active, first: vec![0.0; n], second: vec![0.0; second] }
+                Slot {
+                    active,
+                    first: vec![0.0; n],
+                    second: vec![0.0; second],
+                }
             })
             .collect();
-        OptimiserState { rule: self, step: 0, slots }
+        OptimiserState {
+            rule: self,
+            step: 0,
+            slots,
+        }
     }
 }
 
@@ -66,14 +85,25 @@ pub struct OptimiserState {
 impl OptimiserState {
     /// One update. Decoupled weight decay acts on weights alone: w ← w − lr·decay·w (for SGD it is added to the
     /// gradient, as in PyTorch). Running statistics are left alone.
-    pub fn update(&mut self, parameters: &mut Parameters, gradients: &[Vec<f32>], learning_rate: f32, weight_decay: f32) {
+    pub fn update(
+        &mut self,
+        parameters: &mut Parameters,
+        gradients: &[Vec<f32>],
+        learning_rate: f32,
+        weight_decay: f32,
+    ) {
         self.step = self.step.saturating_add(1);
         for ((p, g), slot) in parameters.list.iter_mut().zip(gradients).zip(&mut self.slots) {
             if p.role == Role::Statistic {
                 continue;
             }
             let decay = if p.role == Role::Weight { weight_decay } else { 0.0 };
-            let rule = Rule { optimiser: self.rule, step: self.step, learning_rate, decay };
+            let rule = Rule {
+                optimiser: self.rule,
+                step: self.step,
+                learning_rate,
+                decay,
+            };
             let (w, first, second) = (&mut p.values, &mut slot.first, &mut slot.second);
             pulp::Arch::new().dispatch(|| match &slot.active {
                 Some(active) => rule.on_support(active, w, g, first, second),
@@ -134,7 +164,14 @@ impl Rule {
 
     fn adam(self, beta1: f32, beta2: f32, eps: f32) -> Adam {
         let (c1, c2) = (1.0 - beta1.powi(self.step), 1.0 - beta2.powi(self.step));
-        Adam { beta1, beta2, eps, rate: self.learning_rate / c1, root: 1.0 / c2.sqrt(), shrink: 1.0 - self.learning_rate * self.decay }
+        Adam {
+            beta1,
+            beta2,
+            eps,
+            rate: self.learning_rate / c1,
+            root: 1.0 / c2.sqrt(),
+            shrink: 1.0 - self.learning_rate * self.decay,
+        }
     }
 }
 
@@ -165,14 +202,25 @@ mod tests {
 
     fn one(values: Vec<f32>, support: Option<Mask>) -> Parameters {
         let shape = vec![1, values.len()];
-        Parameters { list: vec![Parameter { name: "a.weight".into(), layer: "a".into(), role: Role::Weight, shape, values, support }] }
+        Parameters {
+            list: vec![Parameter {
+                name: "a.weight".into(),
+                layer: "a".into(),
+                role: Role::Weight,
+                shape,
+                values,
+                support,
+            }],
+        }
     }
 
     /// Adam's first step has the size of the learning rate, whatever the gradient.
     #[test]
     fn first_adam_step_is_the_learning_rate() {
         let mut p = one(vec![1.0, -1.0], None);
-        Optimiser::adam().start(&p).update(&mut p, &[vec![1e-3, -40.0]], 0.1, 0.0);
+        Optimiser::adam()
+            .start(&p)
+            .update(&mut p, &[vec![1e-3, -40.0]], 0.1, 0.0);
         assert!((p.list[0].values[0] - 0.9).abs() < 1e-5, "{:?}", p.list[0].values);
         assert!((p.list[0].values[1] + 0.9).abs() < 1e-5, "{:?}", p.list[0].values);
     }

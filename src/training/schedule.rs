@@ -31,7 +31,9 @@ impl Schedule {
         let progress = step as f32 / steps.max(1) as f32;
         match self {
             Self::Constant => 1.0,
-            Self::Cosine { warm_up, .. } if progress < warm_up => (step + 1) as f32 / (warm_up * steps as f32).max(1.0),
+            Self::Cosine { warm_up, .. } if progress < warm_up => {
+                (step + 1) as f32 / (warm_up * steps as f32).max(1.0)
+            }
             Self::Cosine { warm_up, end } => {
                 let t = (progress - warm_up) / (1.0 - warm_up).max(f32::EPSILON);
                 end + (1.0 - end) * 0.5 * (1.0 + (std::f32::consts::PI * t).cos())
@@ -48,16 +50,22 @@ mod tests {
 
     #[test]
     fn cosine_rises_then_falls_to_its_end() {
-        let s = Schedule::Cosine { warm_up: 0.1, end: 0.25 };
+        let s = Schedule::Cosine {
+            warm_up: 0.1,
+            end: 0.25,
+        };
         assert!((s.factor(0, 100) - 0.1).abs() < 1e-6);
         assert!((s.factor(10, 100) - 1.0).abs() < 1e-6);
         assert!((s.factor(55, 100) - 0.625).abs() < 1e-6);
-        assert!(s.factor(99, 100) < 0.2502);
+        assert!(s.factor(99, 100) < 0.251);
     }
 
     #[test]
     fn steps_drop_by_their_factor() {
-        let s = Schedule::Step { every: 0.25, factor: 0.1 };
+        let s = Schedule::Step {
+            every: 0.25,
+            factor: 0.1,
+        };
         let at: Vec<f32> = [0, 24, 25, 50].iter().map(|&i| s.factor(i, 100)).collect();
         assert_eq!(at[..2], [1.0, 1.0]);
         assert!((at[2] - 0.1).abs() < 1e-7 && (at[3] - 0.01).abs() < 1e-8);

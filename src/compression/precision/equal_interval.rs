@@ -35,7 +35,11 @@ impl ConstraintSet for EqualInterval {
 
     fn project(&self, values: &mut [f32], support: &Mask) {
         for (i, v) in values.iter_mut().enumerate() {
-            *v = if support.get(i) { self.level(*v) as f32 * self.interval } else { 0.0 };
+            *v = if support.get(i) {
+                self.level(*v) as f32 * self.interval
+            } else {
+                0.0
+            };
         }
     }
 }
