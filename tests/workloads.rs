@@ -1,6 +1,9 @@
 //! The workloads that come with the program, against published counts.
 
+use cosparse::document::write_schema;
+use cosparse::network::workload::{DataFormat, OptimiserSpec, ScheduleSpec, TrainingSpec, WorkloadFile};
 use cosparse::network::{Network, Workload, zoo};
+use std::collections::BTreeMap;
 
 fn workload(name: &str) -> Workload {
     let source = zoo::find(name).expect("a shipped workload");
@@ -128,4 +131,103 @@ fn resnet50_has_25_56_million_parameters() {
         network.macs()
     );
     assert_eq!(network.weighted().count(), 54);
+}
+
+/// The recipe by which LeNet-5's dense baseline is trained: Adam, batch 128, 9 epochs, peak 2e-3 after 10 % of
+/// the steps, cosine to 0, shifts of 2 pixels; 55,000 images train and 5,000 validate.
+#[test]
+fn lenet5_names_its_data_and_training() {
+    let workload = workload("lenet5");
+    let data = workload.data.expect("MNIST");
+    assert_eq!(
+        (data.format, data.directory.as_str(), data.validation),
+        (DataFormat::Idx, "data/mnist", 5_000)
+    );
+    let expected = TrainingSpec {
+        optimiser: OptimiserSpec::Adam,
+        epochs: 9,
+        batch: 128,
+        learning_rate: 2e-3,
+        weight_decay: 5e-5,
+        schedule: ScheduleSpec::Cosine,
+        warm_up: 0.1,
+        augment_shift: 2,
+        seed: 1,
+    };
+    assert_eq!(workload.training, Some(expected));
+}
+
+/// The schema that editors use is the one the program checks. `UPDATE_SCHEMAS=1` writes it anew.
+#[test]
+fn the_schema_file_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/workloads/schema.json");
+    let schema = write_schema::<WorkloadFile>();
+    if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+        std::fs::write(path, &schema).expect("writing the schema");
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        written == schema,
+        "workloads/schema.json is out of date: run the tests with UPDATE_SCHEMAS=1 and look at the change"
+    );
+}
+
+/// Output shapes that ONNX's shape inference found for torchvision's exported networks.
+#[test]
+fn resnet_shapes_are_those_of_the_exported_networks() {
+    for (name, file) in [("resnet18", "resnet18_ts"), ("resnet50", "resnet50_ts")] {
+        let path = format!(
+            "{}/../shared/data/onnx/{file}.shapes.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let Ok(text) = std::fs::read_to_string(path) else {
+            println!("skipped: ../shared not found");
+            return;
+        };
+        let shapes: BTreeMap<String, serde_json::Value> =
+            serde_json::from_str(&text).expect("a table of shapes");
+        let network = workload(name).network;
+        let mut compared = 0;
+        for (_, layer) in network.layers() {
+            // `/layer1/layer1.0/conv1/Conv_output_0` is the output of `layer1.0.conv1`
+            let module = match layer.name.split_once('.') {
+                Some((stage, rest)) => {
+                    let (block, rest) = rest.split_once('.').expect("stage.block.layer");
+                    let rest = rest.replace("downsample.", "downsample/downsample.");
+                    format!("/{stage}/{stage}.{block}/{rest}/")
+                }
+                None => format!("/{}/", layer.name),
+            };
+            let Some(shape) = shapes
+                .iter()
+                .find(|(k, _)| k.starts_with(&module) && k.contains("Conv_output_0"))
+            else {
+                continue;
+            };
+            let axes: Vec<usize> = serde_json::from_value(shape.1.clone()).expect("a list of axes");
+            assert_eq!(axes[1..], layer.output.0, "{name} {}", layer.name);
+            compared += 1;
+        }
+        assert_eq!(
+            compared,
+            network.weighted().count() - 1,
+            "every convolution of {name} is compared"
+        );
+    }
+}
+
+/// Reading the longest shipped file is a matter of milliseconds in an optimised build; the bound here leaves room
+/// for unoptimised ones on busy machines.
+#[test]
+fn resnet50_is_read_quickly() {
+    let source = zoo::find("resnet50").expect("a shipped workload");
+    let best = (0..5).map(|_| {
+        let start = std::time::Instant::now();
+        let workload = Workload::from_source(&source).expect("valid");
+        assert_eq!(workload.name, "resnet50");
+        start.elapsed()
+    });
+    let best = best.min().expect("five runs");
+    println!("resnet50 is read in {best:?}");
+    assert!(best.as_millis() < 100, "{best:?}");
 }
