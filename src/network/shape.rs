@@ -7,8 +7,10 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Shape(pub Vec<usize>);
 
-/// No tensor of one sample may hold more elements than this: 2^40.
-pub(super) const MAX_ELEMENTS: usize = 1 << 40;
+/// No tensor of one sample, and no table, may hold more elements than this: 2^40.
+const MAX_ELEMENTS: usize = 1 << 40;
+/// No kernel, stride, dilation or padding may be larger than this: 2^24. With it, no window arithmetic overflows.
+const MAX_EXTENT: usize = 1 << 24;
 
 impl Shape {
     /// The number of elements; shapes in a [`super::Network`] never exceed 2^40.
@@ -46,11 +48,11 @@ fn positions(
     if kernel == 0 || stride == 0 || dilation == 0 {
         return Err("kernel, stride and dilation must be at least 1".into());
     }
-    let reach = dilation
-        .checked_mul(kernel - 1)
-        .and_then(|d| d.checked_add(1))
-        .ok_or("its kernel overflows")?;
-    let padded = input.checked_add(pads).ok_or("its padding overflows")?;
+    if [pads, kernel, stride, dilation].iter().any(|&n| n > MAX_EXTENT) {
+        return Err("kernel, stride, dilation and padding must be at most 2^24".into());
+    }
+    let reach = dilation * (kernel - 1) + 1;
+    let padded = input + pads;
     if reach > padded {
         return Err(format!(
             "its window reaches over {reach} rows or columns, the padded input has {padded}"
@@ -114,6 +116,14 @@ fn pool(p: &Pool, input: &Shape) -> Result<Shape, String> {
     Ok(Shape(vec![ch, rows, cols]))
 }
 
+/// The shape of the network's input, if it is neither empty nor too large.
+pub(super) fn input(shape: &Shape) -> Result<Shape, String> {
+    if shape.0.is_empty() {
+        return Err("an input needs at least one axis".into());
+    }
+    shape.clone().checked()
+}
+
 /// How many inputs an operation takes: lower and upper limit.
 fn arity(op: &Op) -> (usize, usize) {
     match op {
@@ -169,7 +179,12 @@ pub(super) fn infer(op: &Op, inputs: &[&Shape]) -> Result<Shape, String> {
         Op::Concat { axis } => concat(*axis, inputs)?,
         Op::Flatten => Shape(vec![inputs[0].elements()]),
         Op::Embedding { vocabulary, features } => match inputs[0].0.as_slice() {
-            &[tokens] if *vocabulary > 0 => Shape(vec![tokens, *features]),
+            &[tokens] if *vocabulary > 0 => {
+                Shape(vec![*vocabulary, *features])
+                    .checked()
+                    .map_err(|_| "its table is empty or has more than 2^40 elements")?;
+                Shape(vec![tokens, *features])
+            }
             _ => {
                 return Err(format!(
                     "it needs a [tokens] input and a vocabulary, not {}",
