@@ -1,4 +1,5 @@
 //! The workloads that come with the program, against published counts.
+#![allow(clippy::print_stdout)] // a skipped comparison and a measured time are told to whoever runs the tests
 
 use cosparse::document::write_schema;
 use cosparse::network::workload::{DataFormat, OptimiserSpec, ScheduleSpec, TrainingSpec, WorkloadFile};
