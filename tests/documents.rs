@@ -238,8 +238,8 @@ fn numbers_have_limits() {
 
 #[test]
 fn a_file_of_another_kind_shows_a_screenful() {
-    let text: String = (0..5000).map(|i| format!("key{i} = {i}\n")).collect();
-    let found = read(&text).expect_err("nothing fits").faults;
+    let keys: Vec<String> = (0..5000).map(|i| format!("key{i} = {i}\n")).collect();
+    let found = read(&keys.concat()).expect_err("nothing fits").faults;
     assert_eq!(found.len(), 50);
     assert_eq!(found[49].message, "more faults follow");
 }
