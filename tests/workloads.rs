@@ -1,6 +1,7 @@
 //! The workloads that come with the program, against published counts.
+#![allow(clippy::print_stdout)] // a skipped comparison and a measured time are told to whoever runs the tests
 
-use cosparse::document::write_schema;
+use cosparse::document::{Source, write_schema};
 use cosparse::network::workload::{DataFormat, OptimiserSpec, ScheduleSpec, TrainingSpec, WorkloadFile};
 use cosparse::network::{Network, Workload, zoo};
 use std::collections::BTreeMap;
@@ -230,4 +231,83 @@ fn resnet50_is_read_quickly() {
     let best = best.min().expect("five runs");
     println!("resnet50 is read in {best:?}");
     assert!(best.as_millis() < 100, "{best:?}");
+}
+
+/// Activation densities are read with their source, layers without one are dense; the optional training keys of
+/// `sgd` and of the `step` schedule reach the checked form.
+#[test]
+fn densities_and_step_schedules_are_read() {
+    let text = r#"
+name = "net"
+description = "a test"
+source = "made up"
+input = { shape = [3, 9, 9] }
+
+[training]
+optimiser = "sgd"
+epochs = 90
+batch = 256
+learning-rate = 1e-1
+schedule = "step"
+step-epochs = 30
+step-factor = 0.1
+
+[[layer]]
+name = "conv1"
+op = "conv"
+out-channels = 4
+kernel = [3, 5]
+stride = [2, 1]
+padding = [1, 0, 2, 2]
+
+[[layer]]
+name = "conv2"
+op = "conv"
+out-channels = 2
+kernel = 1
+activation-density = 0.25
+activation-source = "counted on ten images"
+"#;
+    let workload = Workload::from_source(&Source::new("net.toml", text)).expect("valid");
+    let network = &workload.network;
+    let layer = |name: &str| network.layer(network.find(name).expect("a layer of this name"));
+    // rows: (1 + 9 + 0 - 3) / 2 + 1 = 4; columns: (2 + 9 + 2 - 5) / 1 + 1 = 9
+    assert_eq!(layer("conv1").output.0, [4, 4, 9]);
+    assert!((workload.activation_density(layer("conv1")) - 1.0).abs() < f64::EPSILON);
+    assert!((workload.activation_density(layer("conv2")) - 0.25).abs() < f64::EPSILON);
+    assert_eq!(workload.activations["conv2"].source, "counted on ten images");
+    let training = workload.training.expect("a training table");
+    assert_eq!(training.optimiser, OptimiserSpec::Sgd { momentum: 0.9 });
+    assert_eq!(
+        training.schedule,
+        ScheduleSpec::Step {
+            epochs: 30,
+            factor: 0.1
+        }
+    );
+}
+
+/// A large file full of faults is refused in a moment, and so is one that nests without end.
+#[test]
+fn hostile_files_are_refused_quickly() {
+    let head = "name = \"n\"\ndescription = \"\"\nsource = \"s\"\ninput = { shape = [3, 9, 9] }\n";
+    let layers: Vec<String> = (0..20_000)
+        .map(|i| {
+            format!(
+                "[[layer]]\nname = \"layer{i}\"\nop = \"flatten\"\ninput = \"layr{}\"\n",
+                i + 1
+            )
+        })
+        .collect();
+    let nested = format!("name = {}1{}\n", "[".repeat(100_000), "]".repeat(100_000));
+    let dotted = format!("{}name = 1\n", "input.".repeat(100_000));
+    let start = std::time::Instant::now();
+    for text in [format!("{head}{}", layers.concat()), nested, dotted] {
+        let faults = Workload::from_source(&Source::new("net.toml", text))
+            .expect_err("faults")
+            .faults;
+        assert!((1..=50).contains(&faults.len()), "{}", faults.len());
+    }
+    println!("refused in {:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 20);
 }

@@ -134,7 +134,7 @@ impl Source {
             Ok(text) => Ok(Self::new(path.display().to_string(), text)),
             Err(error) => {
                 let offset = error.utf8_error().valid_up_to();
-                let line = 1 + error.as_bytes()[..offset].iter().filter(|&&b| b == b'\n').count();
+                let line = error.as_bytes()[..offset].split(|&b| b == b'\n').count();
                 Err(DocumentError::Encoding {
                     path: path.into(),
                     offset,

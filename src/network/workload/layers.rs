@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 /// Errors that are looked up in the file; a screen shows fewer.
-const MOST_ERRORS: usize = 100;
+const MOST_ERRORS: usize = 60;
 
 /// The activation densities of all layers, each with its source.
 pub(super) fn activations(
