@@ -14,8 +14,11 @@ use crate::units::{Capacity, Energy};
 const SUPPLY: [(u32, f64); 4] = [(65, 1.0), (45, 0.9), (40, 0.9), (28, 0.9)];
 
 /// Reads of 64 bits at 45 nm: capacity in bits, energy in pJ (Horowitz, ISSCC 2014, Fig. 1.1.9).
-const SRAM_READS: [(f64, f64); 3] =
-    [(8.0 * 8192.0, 10.0), (32.0 * 8192.0, 20.0), (1024.0 * 8192.0, 100.0)];
+const SRAM_READS: [(f64, f64); 3] = [
+    (8.0 * 8192.0, 10.0),
+    (32.0 * 8192.0, 20.0),
+    (1024.0 * 8192.0, 100.0),
+];
 
 impl EnergyTable {
     /// Energy in pJ of one multiply-accumulate of a `weight_bits` × `activation_bits` product.
@@ -35,7 +38,10 @@ impl EnergyTable {
 /// Nominal supply voltage in V of a node, if its node is in the table (65, 45, 40, 28 nm).
 #[must_use]
 pub fn supply_voltage(nm: u32) -> Option<f64> {
-    SUPPLY.iter().find(|&&(node, _)| node == nm).map(|&(_, volts)| volts)
+    SUPPLY
+        .iter()
+        .find(|&&(node, _)| node == nm)
+        .map(|&(_, volts)| volts)
 }
 
 /// A dynamic energy taken from one node to another: capacitance falls with the feature size, and energy is
@@ -58,7 +64,11 @@ pub fn scale(energy: Energy, from_nm: u32, to_nm: u32) -> Option<Energy> {
 pub fn sram_read_per_bit(capacity: Capacity) -> f64 {
     let [small, middle, large] = SRAM_READS;
     let bits = capacity.value();
-    let (low, high) = if bits <= middle.0 { (small, middle) } else { (middle, large) };
+    let (low, high) = if bits <= middle.0 {
+        (small, middle)
+    } else {
+        (middle, large)
+    };
     let slope = (high.1 / low.1).ln() / (high.0 / low.0).ln();
     low.1 / 64.0 * (bits / low.0).powf(slope)
 }
@@ -71,9 +81,16 @@ mod tests {
 
     fn table(bits: u32, multiply: f64, accumulate: f64) -> EnergyTable {
         let energy = |pj| Energy::new(pj).expect("not negative");
-        let value = MacEnergy { bits, multiply: energy(multiply), accumulate: energy(accumulate) };
+        let value = MacEnergy {
+            bits,
+            multiply: energy(multiply),
+            accumulate: energy(accumulate),
+        };
         EnergyTable {
-            mac: Sourced { value, source: "test".into() },
+            mac: Sourced {
+                value,
+                source: "test".into(),
+            },
             decode_per_entry: None,
             register_per_mac: None,
             hop_per_word: None,

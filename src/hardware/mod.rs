@@ -1,5 +1,6 @@
 //! The accelerator: a checked profile, read from strict TOML.
 
+mod citations;
 mod energy;
 mod profile;
 mod raw;
@@ -9,10 +10,11 @@ mod schema;
 mod summary;
 pub mod zoo;
 
+pub use citations::{Citation, citations};
 pub use energy::{scale, sram_read_per_bit, supply_voltage};
 pub use profile::{
-    SiliconArea, Dataflow, Engine, EngineKind, EnergyTable, FeaturePort, Fpga, MacEnergy, Memory, MemoryKind, Partition, Profile, Slices, Sourced,
-    Synchronisation, Systolic, TensorKind,
+    Dataflow, EnergyTable, Engine, EngineKind, FeaturePort, Fpga, MacEnergy, Memory, MemoryKind, Partition,
+    Profile, SiliconArea, Slices, Sourced, Synchronisation, Systolic, TensorKind,
 };
 pub use read::OpenError;
 pub use schema::{schema, template};

@@ -5,9 +5,8 @@
 //! flip-flops are within 15 % on average; they leave out control, the memory controller and routing, so a design
 //! near the limit of these two may fail to close.
 
-use super::{Engine, EngineKind, Fpga, MemoryKind, Profile};
+use super::{Engine, EngineKind, Fpga, MemoryKind, Partition, Profile, Synchronisation};
 use crate::compression::encoding::Encoding;
-use crate::hardware::Synchronisation;
 use crate::units::{Overflow, add, mul};
 
 /// Depth and width of an 18-kbit block RAM half in each of its shapes.
@@ -153,7 +152,13 @@ impl Feasibility {
             (Resource::Bram18, used.bram18, available.bram18),
             (Resource::Uram, used.uram, available.uram),
         ];
-        let portion = |used: u64, available: u64| if used == 0 { 0.0 } else { used as f64 / available as f64 };
+        let portion = |used: u64, available: u64| {
+            if used == 0 {
+                0.0
+            } else {
+                used as f64 / available as f64
+            }
+        };
         let mut binding = (Resource::Dsp, portion(used.dsp, available.dsp));
         for (resource, used, available) in pairs {
             let portion = portion(used, available);
@@ -162,7 +167,13 @@ impl Feasibility {
             }
         }
         let fits = pairs.iter().all(|&(_, used, available)| used <= available);
-        Self { used, available, binding: binding.0, binding_portion: binding.1.is_finite().then_some(binding.1), fits }
+        Self {
+            used,
+            available,
+            binding: binding.0,
+            binding_portion: binding.1.is_finite().then_some(binding.1),
+            fits,
+        }
     }
 }
 
@@ -176,13 +187,17 @@ pub enum ResourcesError {
         profile: String,
     },
     /// A part whose forms are not known.
-    #[error("the resource forms of part `{part}` are not known: 7-series (`xc7...`) and UltraScale+ parts are")]
+    #[error(
+        "the resource forms of part `{part}` are not known: 7-series (`xc7...`) and UltraScale+ parts are"
+    )]
     UnknownPart {
         /// The part.
         part: String,
     },
     /// A decoder whose forms are not known.
-    #[error("engine `{engine}`: the resources of a decoder for this encoding are not known: a relative index is")]
+    #[error(
+        "engine `{engine}`: the resources of a decoder for this encoding are not known: a relative index is"
+    )]
     UnknownDecoder {
         /// The engine.
         engine: String,
@@ -204,7 +219,9 @@ impl Profile {
     /// count overflows.
     pub fn resources(&self, engine: &Engine) -> Result<Feasibility, ResourcesError> {
         let Some(fpga) = &self.fpga else {
-            return Err(ResourcesError::NotAnFpga { profile: self.name.clone() });
+            return Err(ResourcesError::NotAnFpga {
+                profile: self.name.clone(),
+            });
         };
         let part = &fpga.part.value;
         let family = Family::of(part).ok_or_else(|| ResourcesError::UnknownPart { part: part.clone() })?;
@@ -213,27 +230,40 @@ impl Profile {
             activation: self.activation_bits,
             accumulator: self.accumulator_bits,
         };
-        let multiplier = Multiplier::Dsp { packed_accumulator: true };
+        let multiplier = Multiplier::Dsp {
+            packed_accumulator: true,
+        };
         let mac = dense_pe(family, widths, multiplier);
         let mut used = match &engine.kind {
             EngineKind::Systolic(array) => {
                 // operands are registered and passed on to the neighbour
                 let operands = u64::from(widths.weight) + u64::from(widths.activation);
-                let pe = Resources { ff: add(mac.ff, operands)?, ..mac };
+                let pe = Resources {
+                    ff: add(mac.ff, operands)?,
+                    ..mac
+                };
                 pe.times(mul(array.rows.into(), array.cols.into())?)?
             }
             EngineKind::Slices(slices) => {
-                let fifo_depth = match slices.synchronisation {
-                    Synchronisation::Barrier => 0,
-                    Synchronisation::Fifo { depth } => depth,
+                // only row-interleaved PEs have a queue: contiguous slices run free until the layer's end
+                let fifo_depth = match (slices.synchronisation, slices.partition) {
+                    (Synchronisation::Fifo { depth }, Partition::RowInterleaved) => depth,
+                    _ => 0,
                 };
                 let first = match slices.index {
                     None | Some(Encoding::Dense) => mac,
                     Some(Encoding::RelativeIndex { bits }) => {
-                        let decoder = Decoder { index_bits: bits.into(), fifo_depth };
+                        let decoder = Decoder {
+                            index_bits: bits.into(),
+                            fifo_depth,
+                        };
                         sparse_pe(family, widths, decoder, multiplier)
                     }
-                    Some(_) => return Err(ResourcesError::UnknownDecoder { engine: engine.name.clone() }),
+                    Some(_) => {
+                        return Err(ResourcesError::UnknownDecoder {
+                            engine: engine.name.clone(),
+                        });
+                    }
                 };
                 let further = mac.times(u64::from(slices.macs_per_pe).saturating_sub(1))?;
                 first.plus(further)?.times(slices.pes.into())?
@@ -262,7 +292,13 @@ pub fn dsp_per_pe(family: Family, weight_bits: u32, activation_bits: u32) -> u64
         Family::UltraScalePlus => 27,
     };
     // a slice that is not the last in its row multiplies one bit less: its operand is unsigned
-    let pieces = |bits: u32, width: u32| if bits <= width { 1 } else { (bits - 1).div_ceil(width - 1) };
+    let pieces = |bits: u32, width: u32| {
+        if bits <= width {
+            1
+        } else {
+            (bits - 1).div_ceil(width - 1)
+        }
+    };
     let grid = |a: u32, b: u32| u64::from(a) * u64::from(b);
     grid(pieces(large, wide), pieces(small, 18)).min(grid(pieces(large, 18), pieces(small, wide)))
 }
@@ -287,14 +323,31 @@ pub fn dense_pe(family: Family, widths: Widths, multiplier: Multiplier) -> Resou
         Multiplier::Dsp { .. } => dsp_per_pe(family, widths.weight, widths.activation),
         Multiplier::Lut => 0,
     };
-    let packed = matches!(multiplier, Multiplier::Dsp { packed_accumulator: true });
+    let packed = matches!(
+        multiplier,
+        Multiplier::Dsp {
+            packed_accumulator: true
+        }
+    );
     match (dsp, packed) {
         (0, _) => {
             let lut = accumulator + lut_multiplier(family, widths);
-            Resources { lut, ff: accumulator, ..Resources::default() }
+            Resources {
+                lut,
+                ff: accumulator,
+                ..Resources::default()
+            }
         }
-        (_, true) => Resources { dsp, ..Resources::default() },
-        (_, false) => Resources { dsp, lut: accumulator, ff: accumulator, ..Resources::default() },
+        (_, true) => Resources {
+            dsp,
+            ..Resources::default()
+        },
+        (_, false) => Resources {
+            dsp,
+            lut: accumulator,
+            ff: accumulator,
+            ..Resources::default()
+        },
     }
 }
 
@@ -302,9 +355,14 @@ pub fn dense_pe(family: Family, widths: Widths, multiplier: Multiplier) -> Resou
 /// and the multiply-accumulate.
 #[must_use]
 pub fn sparse_pe(family: Family, widths: Widths, decoder: Decoder, multiplier: Multiplier) -> Resources {
-    let [weight, activation, accumulator, index, depth] =
-        [widths.weight, widths.activation, widths.accumulator, decoder.index_bits, decoder.fifo_depth]
-            .map(u64::from);
+    let [weight, activation, accumulator, index, depth] = [
+        widths.weight,
+        widths.activation,
+        widths.accumulator,
+        decoder.index_bits,
+        decoder.fifo_depth,
+    ]
+    .map(u64::from);
     let mac = dense_pe(family, widths, multiplier);
     // LUT RAM: 4 tables hold 32 activations of 6 bits, 8 tables 64 of 7 bits
     let window = if index <= 5 {
@@ -326,9 +384,18 @@ pub fn sparse_pe(family: Family, widths: Widths, decoder: Decoder, multiplier: M
     };
     // a packed slice takes in the weight's register and the accumulator
     let packed = mac.dsp > 0 && mac.ff == 0;
-    let registers = if packed { activation } else { accumulator + weight + activation };
+    let registers = if packed {
+        activation
+    } else {
+        accumulator + weight + activation
+    };
     let lut = mac.lut + window + index.min(4) + queue;
-    Resources { dsp: mac.dsp, lut, ff: index + 1 + registers + queue_ff, ..Resources::default() }
+    Resources {
+        dsp: mac.dsp,
+        lut,
+        ff: index + 1 + registers + queue_ff,
+        ..Resources::default()
+    }
 }
 
 /// A multiplier of look-up tables: 4.8 (`UltraScale+`) or 4.0 (7 series) tables a bit product, fitted; mean error

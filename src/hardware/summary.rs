@@ -1,8 +1,7 @@
 //! A profile as rows for `profile show`; nothing here prints.
 
-use super::{EngineKind, MemoryKind, Partition, Profile, Synchronisation, TensorKind};
+use super::{Dataflow, EngineKind, MemoryKind, Partition, Profile, Synchronisation, TensorKind};
 use crate::compression::encoding::Encoding;
-use crate::hardware::Dataflow;
 
 /// One figure of a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +12,7 @@ pub struct SummaryRow {
     pub name: &'static str,
     /// The figure with its unit, or "not modelled".
     pub value: String,
-    /// Where it comes from; structural figures have their source in the file only.
+    /// Where it comes from; structural figures have theirs in [`super::citations`].
     pub source: Option<String>,
 }
 
@@ -24,11 +23,19 @@ impl Profile {
     pub fn summary(&self) -> Vec<SummaryRow> {
         let mut rows = Rows::default();
         rows.plain("profile", "description", &self.description);
-        rows.add("profile", "technology", format!("{} nm", self.technology_nm.value), Some(&self.technology_nm.source));
+        rows.add(
+            "profile",
+            "technology",
+            format!("{} nm", self.technology_nm.value),
+            Some(&self.technology_nm.source),
+        );
         rows.plain(
             "profile",
             "weight / activation / accumulator bits",
-            format!("{} / {} / {}", self.weight_bits, self.activation_bits, self.accumulator_bits),
+            format!(
+                "{} / {} / {}",
+                self.weight_bits, self.activation_bits, self.accumulator_bits
+            ),
         );
         self.engine_rows(&mut rows);
         self.memory_rows(&mut rows);
@@ -36,14 +43,19 @@ impl Profile {
         rows.optional(
             "area",
             "SRAM bit",
-            self.area.as_ref().map(|a| (a.sram_per_bit.value.to_string(), a.sram_per_bit.source.as_str())),
+            self.area
+                .as_ref()
+                .map(|a| (a.sram_per_bit.value.to_string(), a.sram_per_bit.source.as_str())),
         );
         if let Some(fpga) = &self.fpga {
             rows.add("fpga", "part", &fpga.part.value, Some(&fpga.part.source));
             rows.plain(
                 "fpga",
                 "DSP / LUT / FF / BRAM18 / URAM",
-                format!("{} / {} / {} / {} / {}", fpga.dsp, fpga.lut, fpga.ff, fpga.bram18, fpga.uram),
+                format!(
+                    "{} / {} / {} / {} / {}",
+                    fpga.dsp, fpga.lut, fpga.ff, fpga.bram18, fpga.uram
+                ),
             );
         }
         rows.0
@@ -52,11 +64,19 @@ impl Profile {
     fn engine_rows(&self, rows: &mut Rows) {
         for engine in &self.engines {
             let section = format!("engine {}", engine.name);
-            rows.add(&section, "clock", engine.clock.value.to_string(), Some(&engine.clock.source));
+            rows.add(
+                &section,
+                "clock",
+                engine.clock.value.to_string(),
+                Some(&engine.clock.source),
+            );
             rows.optional(
                 &section,
                 "PE area",
-                engine.pe_area.as_ref().map(|a| (a.value.to_string(), a.source.as_str())),
+                engine
+                    .pe_area
+                    .as_ref()
+                    .map(|a| (a.value.to_string(), a.source.as_str())),
             );
             match &engine.kind {
                 EngineKind::Systolic(array) => {
@@ -65,18 +85,29 @@ impl Profile {
                         Dataflow::OutputStationary => "output-stationary",
                         Dataflow::InputStationary => "input-stationary",
                     };
-                    rows.plain(&section, "array", format!("{} x {} systolic, {dataflow}", array.rows, array.cols));
+                    rows.plain(
+                        &section,
+                        "array",
+                        format!("{} x {} systolic, {dataflow}", array.rows, array.cols),
+                    );
                 }
                 EngineKind::Slices(slices) => {
                     let partition = match slices.partition {
                         Partition::Contiguous => "contiguous",
                         Partition::RowInterleaved => "row-interleaved",
                     };
-                    rows.plain(&section, "array", format!("{} PEs, {partition} slices", slices.pes));
+                    rows.plain(
+                        &section,
+                        "array",
+                        format!("{} PEs, {partition} slices", slices.pes),
+                    );
                     rows.plain(
                         &section,
                         "rate",
-                        format!("{} MACs an entry, {} cycles an entry", slices.macs_per_pe, slices.cycles_per_entry),
+                        format!(
+                            "{} MACs an entry, {} cycles an entry",
+                            slices.macs_per_pe, slices.cycles_per_entry
+                        ),
                     );
                     let index = match slices.index {
                         None | Some(Encoding::Dense) => "none: visits every weight".into(),
@@ -86,19 +117,28 @@ impl Profile {
                     rows.plain(&section, "index", index);
                     let wait = match (slices.synchronisation, slices.partition) {
                         (Synchronisation::Barrier, _) => "barrier after every output position".into(),
-                        (Synchronisation::Fifo { .. }, Partition::Contiguous) => "at the end of the layer".into(),
+                        (Synchronisation::Fifo { .. }, Partition::Contiguous) => {
+                            "at the end of the layer".into()
+                        }
                         (Synchronisation::Fifo { depth }, Partition::RowInterleaved) => {
                             format!("queues of {depth}")
                         }
                     };
                     rows.plain(&section, "synchronisation", wait);
-                    let skips = if slices.skip_zero_activations { "skipped" } else { "multiplied" };
+                    let skips = if slices.skip_zero_activations {
+                        "skipped"
+                    } else {
+                        "multiplied"
+                    };
                     rows.plain(&section, "zero activations", skips);
                     if let Some(port) = slices.feature_port {
                         rows.plain(
                             &section,
                             "feature port",
-                            format!("{} words a cycle, {} weights share a word", port.words_per_cycle, port.group),
+                            format!(
+                                "{} words a cycle, {} weights share a word",
+                                port.words_per_cycle, port.group
+                            ),
                         );
                     }
                 }
@@ -110,7 +150,10 @@ impl Profile {
         for memory in &self.memories {
             let section = format!("memory {}", memory.name);
             let kind = match memory.kind {
-                MemoryKind::Buffer { capacity, double_buffered } => {
+                MemoryKind::Buffer {
+                    capacity,
+                    double_buffered,
+                } => {
                     let halves = if double_buffered { ", double-buffered" } else { "" };
                     format!("{} KiB{halves}", capacity.value() / 8192.0)
                 }
@@ -121,8 +164,18 @@ impl Profile {
             rows.plain(&section, "holds", holds.join(", "));
             let port = format!("{} bits a cycle", memory.bits_per_cycle.value);
             rows.add(&section, "port", port, Some(&memory.bits_per_cycle.source));
-            rows.add(&section, "read a bit", memory.read_per_bit.value.to_string(), Some(&memory.read_per_bit.source));
-            rows.add(&section, "write a bit", memory.write_per_bit.value.to_string(), Some(&memory.write_per_bit.source));
+            rows.add(
+                &section,
+                "read a bit",
+                memory.read_per_bit.value.to_string(),
+                Some(&memory.read_per_bit.source),
+            );
+            rows.add(
+                &section,
+                "write a bit",
+                memory.write_per_bit.value.to_string(),
+                Some(&memory.write_per_bit.source),
+            );
         }
     }
 
@@ -139,10 +192,18 @@ impl Profile {
             ("registers a MAC", &self.energy.register_per_mac),
             ("hop a word", &self.energy.hop_per_word),
         ] {
-            rows.optional("energy", name, figure.as_ref().map(|f| (f.value.to_string(), f.source.as_str())));
+            rows.optional(
+                "energy",
+                name,
+                figure.as_ref().map(|f| (f.value.to_string(), f.source.as_str())),
+            );
         }
         let leakage = self.energy.leakage.as_ref();
-        rows.optional("energy", "leakage", leakage.map(|f| (f.value.to_string(), f.source.as_str())));
+        rows.optional(
+            "energy",
+            "leakage",
+            leakage.map(|f| (f.value.to_string(), f.source.as_str())),
+        );
     }
 }
 
@@ -161,7 +222,12 @@ struct Rows(Vec<SummaryRow>);
 impl Rows {
     fn add(&mut self, section: &str, name: &'static str, value: impl Into<String>, source: Option<&str>) {
         let (section, value, source) = (section.into(), value.into(), source.map(Into::into));
-        self.0.push(SummaryRow { section, name, value, source });
+        self.0.push(SummaryRow {
+            section,
+            name,
+            value,
+            source,
+        });
     }
 
     fn plain(&mut self, section: &str, name: &'static str, value: impl Into<String>) {
