@@ -5,41 +5,86 @@ mod common;
 use common::{buffer, dram, engine, profile, random_mask, slices, systolic, work};
 use cosparse::compression::Mask;
 use cosparse::compression::encoding::Encoding;
-use cosparse::hardware::{Dataflow, EngineKind, FeaturePort, Partition, Profile, Slices, Synchronisation, TensorKind};
+use cosparse::hardware::{
+    Dataflow, EngineKind, FeaturePort, Partition, Profile, Slices, Synchronisation, TensorKind,
+};
 use cosparse::network::LoopNest;
-use cosparse::simulate::{ArrayRun, LayerWork, Pick, SimulateError, Weights, array, layer, layer_on, slice_entries};
+use cosparse::simulate::{
+    ArrayRun, LayerWork, Pick, SimulateError, Weights, array, layer, layer_on, slice_entries,
+};
 use proptest::prelude::*;
 
 fn nest() -> impl Strategy<Value = LoopNest> {
-    (1..3u64, 1..4u64, 1..20u64, 1..9u64, 1..9u64, 1..5u64, 1..4u64, 1..4u64).prop_map(|(n, g, k, c, p, q, r, s)| LoopNest {
-        n,
-        g,
-        k,
-        c,
-        p,
-        q,
-        r,
-        s,
-        stride: [1, 1],
-        dilation: [1, 1],
-    })
+    (
+        1..3u64,
+        1..4u64,
+        1..20u64,
+        1..9u64,
+        1..9u64,
+        1..5u64,
+        1..4u64,
+        1..4u64,
+    )
+        .prop_map(|(n, g, k, c, p, q, r, s)| LoopNest {
+            n,
+            g,
+            k,
+            c,
+            p,
+            q,
+            r,
+            s,
+            stride: [1, 1],
+            dilation: [1, 1],
+        })
 }
 
 fn any_slices() -> impl Strategy<Value = Slices> {
-    let port = prop::option::of((1..40u32, 1..5u32).prop_map(|(group, words_per_cycle)| FeaturePort { group, words_per_cycle }));
-    let sync = prop_oneof![Just(Synchronisation::Barrier), (0..9u32).prop_map(|depth| Synchronisation::Fifo { depth })];
-    (1..20u32, 1..4u32, 1..4u32, 1..6u8, sync, any::<bool>(), any::<bool>(), port).prop_map(
-        |(pes, macs_per_pe, cycles_per_entry, bits, synchronisation, skip_zero_activations, rows, port)| Slices {
-            pes,
-            macs_per_pe,
-            cycles_per_entry,
-            partition: if rows { Partition::RowInterleaved } else { Partition::Contiguous },
-            index: Some(Encoding::RelativeIndex { bits }),
-            synchronisation,
-            skip_zero_activations,
-            feature_port: if rows { None } else { port },
-        },
+    let port = prop::option::of(
+        (1..40u32, 1..5u32).prop_map(|(group, words_per_cycle)| FeaturePort {
+            group,
+            words_per_cycle,
+        }),
+    );
+    let sync = prop_oneof![
+        Just(Synchronisation::Barrier),
+        (0..9u32).prop_map(|depth| Synchronisation::Fifo { depth })
+    ];
+    (
+        1..20u32,
+        1..4u32,
+        1..4u32,
+        1..6u8,
+        sync,
+        any::<bool>(),
+        any::<bool>(),
+        port,
     )
+        .prop_map(
+            |(
+                pes,
+                macs_per_pe,
+                cycles_per_entry,
+                bits,
+                synchronisation,
+                skip_zero_activations,
+                rows,
+                port,
+            )| Slices {
+                pes,
+                macs_per_pe,
+                cycles_per_entry,
+                partition: if rows {
+                    Partition::RowInterleaved
+                } else {
+                    Partition::Contiguous
+                },
+                index: Some(Encoding::RelativeIndex { bits }),
+                synchronisation,
+                skip_zero_activations,
+                feature_port: if rows { None } else { port },
+            },
+        )
 }
 
 fn on(slices: Slices) -> Profile {
@@ -47,7 +92,12 @@ fn on(slices: Slices) -> Profile {
 }
 
 fn mask_of(nest: &LoopNest, density: f64, seed: u64) -> Mask {
-    random_mask((nest.g * nest.k) as usize, (nest.c * nest.r * nest.s) as usize, density, seed)
+    random_mask(
+        (nest.g * nest.k) as usize,
+        (nest.c * nest.r * nest.s) as usize,
+        density,
+        seed,
+    )
 }
 
 fn run(slices: Slices, work: &LayerWork) -> ArrayRun {
@@ -55,18 +105,34 @@ fn run(slices: Slices, work: &LayerWork) -> ArrayRun {
 }
 
 /// Small buffers and narrow ports, so that tiles and stalls appear.
-fn tight(engines: Vec<cosparse::hardware::Engine>, weights: u64, features: u64, port: u64, dram_port: u64) -> Profile {
+fn tight(
+    engines: Vec<cosparse::hardware::Engine>,
+    weights: u64,
+    features: u64,
+    port: u64,
+    dram_port: u64,
+) -> Profile {
     let mut profile = profile(engines);
     profile.memories = vec![
-        buffer("weight-buffer", weights, port, &[TensorKind::Weights, TensorKind::Indices]),
-        buffer("feature-buffer", features, port, &[TensorKind::Inputs, TensorKind::Outputs]),
+        buffer(
+            "weight-buffer",
+            weights,
+            port,
+            &[TensorKind::Weights, TensorKind::Indices],
+        ),
+        buffer(
+            "feature-buffer",
+            features,
+            port,
+            &[TensorKind::Inputs, TensorKind::Outputs],
+        ),
         dram(dram_port),
     ];
     profile
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(common::cases(400))]
 
     /// Twice the PEs halve every slice, so no PE gets more to do.
     #[test]
@@ -197,7 +263,11 @@ fn entries_equal_a_walk_over_positions() {
                             gap = 0;
                         }
                     }
-                    assert_eq!((found.nonzeros, found.entries()), (nonzeros, entries), "{pes} PEs, slice {i}, span {span}");
+                    assert_eq!(
+                        (found.nonzeros, found.entries()),
+                        (nonzeros, entries),
+                        "{pes} PEs, slice {i}, span {span}"
+                    );
                 }
             }
         }
@@ -207,7 +277,18 @@ fn entries_equal_a_walk_over_positions() {
 /// The expectation of large random layers lies close to what their masks take.
 #[test]
 fn expectations_are_close_to_real_masks() {
-    let nest = LoopNest { n: 1, g: 1, k: 256, c: 128, p: 7, q: 7, r: 3, s: 3, stride: [1, 1], dilation: [1, 1] };
+    let nest = LoopNest {
+        n: 1,
+        g: 1,
+        k: 256,
+        c: 128,
+        p: 7,
+        q: 7,
+        r: 3,
+        s: 3,
+        stride: [1, 1],
+        dilation: [1, 1],
+    };
     for (density, partition, tolerance) in [
         (0.3, Partition::Contiguous, 0.02),
         (0.1, Partition::Contiguous, 0.02),
@@ -216,11 +297,20 @@ fn expectations_are_close_to_real_masks() {
         (0.1, Partition::RowInterleaved, 0.03),
     ] {
         let mask = random_mask(256, 1152, density, 5);
-        let slices = Slices { partition, synchronisation: Synchronisation::Fifo { depth: 8 }, ..slices(64) };
+        let slices = Slices {
+            partition,
+            synchronisation: Synchronisation::Fifo { depth: 8 },
+            ..slices(64)
+        };
         let counted = run(slices.clone(), &work(nest, Weights::Pattern(&mask)));
         let expected = run(slices, &work(nest, Weights::Density(mask.density())));
         let error = expected.cycles as f64 / counted.cycles as f64 - 1.0;
-        println!("{partition:?} {density}: {} expected, {} counted ({:+.2} %)", expected.cycles, counted.cycles, 100.0 * error);
+        println!(
+            "{partition:?} {density}: {} expected, {} counted ({:+.2} %)",
+            expected.cycles,
+            counted.cycles,
+            100.0 * error
+        );
         assert!(error.abs() < tolerance, "{partition:?} {density}: {error}");
     }
 }
@@ -231,16 +321,59 @@ fn wrong_layers_are_refused() {
     let nest = common::gemm(3, 5, 7);
     let mask = Mask::full(5, 7);
     let refused = |work: &LayerWork| layer(work, &profile, Pick::Latency).expect_err("refused");
-    assert!(matches!(refused(&work(nest, Weights::Pattern(&mask))), SimulateError::MaskShape { want_rows: 7, want_cols: 5, .. }));
-    assert!(matches!(refused(&work(nest, Weights::Density(0.0))), SimulateError::Density { what: "weight", .. }));
-    assert!(matches!(refused(&LayerWork { nest: LoopNest { q: 0, ..nest }, ..work(nest, Weights::Density(1.0)) }), SimulateError::Empty { dimension: "Q", .. } ));
-    let nan = LayerWork { activation_density: f64::NAN, ..work(nest, Weights::Density(1.0)) };
-    assert!(matches!(refused(&nan), SimulateError::Density { what: "activation", .. }));
+    assert!(matches!(
+        refused(&work(nest, Weights::Pattern(&mask))),
+        SimulateError::MaskShape {
+            want_rows: 7,
+            want_cols: 5,
+            ..
+        }
+    ));
+    assert!(matches!(
+        refused(&work(nest, Weights::Density(0.0))),
+        SimulateError::Density { what: "weight", .. }
+    ));
+    assert!(matches!(
+        refused(&LayerWork {
+            nest: LoopNest { q: 0, ..nest },
+            ..work(nest, Weights::Density(1.0))
+        }),
+        SimulateError::Empty { dimension: "Q", .. }
+    ));
+    let nan = LayerWork {
+        activation_density: f64::NAN,
+        ..work(nest, Weights::Density(1.0))
+    };
+    assert!(matches!(
+        refused(&nan),
+        SimulateError::Density {
+            what: "activation",
+            ..
+        }
+    ));
     let mut huge = work(nest, Weights::Density(0.5));
     huge.nest.n = 1 << 61;
     assert!(matches!(refused(&huge), SimulateError::Overflow { .. }));
-    assert!(matches!(layer_on(&work(nest, Weights::Density(1.0)), &profile, 1), Err(SimulateError::UnknownEngine { engines: 1, index: 1, .. })));
-    let with_port = Slices { partition: Partition::RowInterleaved, feature_port: Some(FeaturePort { group: 8, words_per_cycle: 1 }), ..slices(4) };
-    let error = layer(&work(nest, Weights::Density(0.5)), &on(with_port), Pick::Latency).expect_err("refused");
-    assert!(error.to_string().contains("feature port has no meaning"), "{error}");
+    assert!(matches!(
+        layer_on(&work(nest, Weights::Density(1.0)), &profile, 1),
+        Err(SimulateError::UnknownEngine {
+            engines: 1,
+            index: 1,
+            ..
+        })
+    ));
+    let with_port = Slices {
+        partition: Partition::RowInterleaved,
+        feature_port: Some(FeaturePort {
+            group: 8,
+            words_per_cycle: 1,
+        }),
+        ..slices(4)
+    };
+    let error =
+        layer(&work(nest, Weights::Density(0.5)), &on(with_port), Pick::Latency).expect_err("refused");
+    assert!(
+        error.to_string().contains("feature port has no meaning"),
+        "{error}"
+    );
 }

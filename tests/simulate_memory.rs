@@ -10,9 +10,17 @@ use cosparse::units::Energy;
 
 /// One dense PE, 16 bits a cycle from DRAM in bursts of 16, and a weight buffer of so many bits.
 fn small(weight_buffer: u64) -> Profile {
-    let one = Slices { index: None, ..slices(1) };
+    let one = Slices {
+        index: None,
+        ..slices(1)
+    };
     let mut profile = profile(vec![engine("one", 100.0, 9000.0, EngineKind::Slices(one))]);
-    profile.memories[0] = buffer("weight-buffer", weight_buffer, 1024, &[TensorKind::Weights, TensorKind::Indices]);
+    profile.memories[0] = buffer(
+        "weight-buffer",
+        weight_buffer,
+        1024,
+        &[TensorKind::Weights, TensorKind::Indices],
+    );
     let mut dram = dram(16);
     dram.kind = MemoryKind::Dram { burst_bits: 16 };
     profile.memories[2] = dram;
@@ -33,11 +41,21 @@ fn small(weight_buffer: u64) -> Profile {
 fn pipeline_by_hand() {
     let cost = layer_on(&work(gemm(1, 4, 4), Weights::Density(1.0)), &small(128), 0).expect("a cost");
     assert_eq!(cost.cycles, 27);
-    let causes = Causes { compute: 16, stall_weights: 6, stall_inputs: 4, stall_outputs: 1, ..Causes::default() };
+    let causes = Causes {
+        compute: 16,
+        stall_weights: 6,
+        stall_inputs: 4,
+        stall_outputs: 1,
+        ..Causes::default()
+    };
     assert_eq!(cost.causes, causes);
     assert!((cost.seconds - 27.0 / 100e6).abs() < 1e-18);
     let bits = |memory: &str, tensor| {
-        let found = cost.traffic.iter().find(|t| t.memory == memory && t.tensor == tensor).expect("traffic");
+        let found = cost
+            .traffic
+            .iter()
+            .find(|t| t.memory == memory && t.tensor == tensor)
+            .expect("traffic");
         (found.read_bits, found.write_bits)
     };
     assert_eq!(bits("dram", TensorKind::Weights), (256, 0));
@@ -70,7 +88,11 @@ fn a_tile_that_does_not_fit_says_its_numbers() {
             cure: "prune the layer, or store it in fewer bits"
         }
     );
-    assert!(error.to_string().contains("needs 128 bits of `weight-buffer`, which has 127"));
+    assert!(
+        error
+            .to_string()
+            .contains("needs 128 bits of `weight-buffer`, which has 127")
+    );
 }
 
 /// The whole layer in one tile needs no second half.
@@ -78,7 +100,15 @@ fn a_tile_that_does_not_fit_says_its_numbers() {
 fn one_tile_fills_a_double_buffer() {
     let cost = layer_on(&work(gemm(1, 4, 4), Weights::Density(1.0)), &small(256), 0).expect("a cost");
     // 20 cycles of loads, 16 of compute, 4 of stores
-    assert_eq!((cost.cycles, cost.causes.stall_weights, cost.causes.stall_inputs, cost.causes.stall_outputs), (40, 16, 4, 4));
+    assert_eq!(
+        (
+            cost.cycles,
+            cost.causes.stall_weights,
+            cost.causes.stall_inputs,
+            cost.causes.stall_outputs
+        ),
+        (40, 16, 4, 4)
+    );
 }
 
 #[test]
@@ -95,20 +125,49 @@ fn without_double_buffering_transfers_wait_for_compute() {
 
 #[test]
 fn features_that_stay_on_chip_do_not_move() {
-    let mut work = work(LoopNest { n: 3, ..gemm(7, 5, 4) }, Weights::Density(1.0));
+    let mut work = work(
+        LoopNest {
+            n: 3,
+            ..gemm(7, 5, 4)
+        },
+        Weights::Density(1.0),
+    );
     (work.input_from_dram, work.output_to_dram) = (false, false);
     let cost = layer_on(&work, &small(4096), 0).expect("a cost");
-    assert!(cost.traffic.iter().all(|t| t.memory != "dram" || t.tensor == TensorKind::Weights));
+    assert!(
+        cost.traffic
+            .iter()
+            .all(|t| t.memory != "dram" || t.tensor == TensorKind::Weights)
+    );
     assert_eq!((cost.causes.stall_inputs, cost.causes.stall_outputs), (0, 0));
     let mut profile = small(4096);
-    profile.memories[1] = buffer("feature-buffer", 3 * (35 + 28) * 16 - 1, 1024, &[TensorKind::Inputs, TensorKind::Outputs]);
+    profile.memories[1] = buffer(
+        "feature-buffer",
+        3 * (35 + 28) * 16 - 1,
+        1024,
+        &[TensorKind::Inputs, TensorKind::Outputs],
+    );
     let error = layer_on(&work, &profile, 0).expect_err("too small");
-    assert!(matches!(error, SimulateError::Tile { needed: 3024, available: 3023, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            SimulateError::Tile {
+                needed: 3024,
+                available: 3023,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[test]
 fn multipliers_scale_with_the_product_of_widths() {
-    let table = MacEnergy { bits: 16, multiply: Energy::new(0.8).expect("pJ"), accumulate: Energy::new(0.1).expect("pJ") };
+    let table = MacEnergy {
+        bits: 16,
+        multiply: Energy::new(0.8).expect("pJ"),
+        accumulate: Energy::new(0.1).expect("pJ"),
+    };
     assert!((mac_energy(&table, 16, 16) - 0.9).abs() < 1e-12);
     assert!((mac_energy(&table, 4, 8) - (0.8 * 32.0 / 256.0 + 0.1 * 12.0 / 32.0)).abs() < 1e-12);
 }
@@ -116,7 +175,12 @@ fn multipliers_scale_with_the_product_of_widths() {
 #[test]
 fn area_of_pes_and_buffers() {
     let mut profile = small(1000);
-    profile.memories[1] = buffer("feature-buffer", 3000, 16, &[TensorKind::Inputs, TensorKind::Outputs]);
+    profile.memories[1] = buffer(
+        "feature-buffer",
+        3000,
+        16,
+        &[TensorKind::Inputs, TensorKind::Outputs],
+    );
     let found = area(&profile, 0).expect("an engine");
     assert_eq!((found.pes, found.sram), (Some(9000.0), Some(1800.0)));
     profile.engines[0].pe_area = None;

@@ -6,25 +6,37 @@ mod tick;
 use common::{engine, profile, random_mask, slices, work};
 use cosparse::compression::Mask;
 use cosparse::compression::encoding::Encoding;
-use cosparse::hardware::{Dataflow, EngineKind, FeaturePort, Partition, Profile, Slices, Synchronisation, Systolic};
+use cosparse::hardware::{
+    Dataflow, EngineKind, FeaturePort, Partition, Profile, Slices, Synchronisation, Systolic,
+};
 use cosparse::network::LoopNest;
 use cosparse::simulate::{ArrayRun, LayerWork, Weights, array};
 use proptest::prelude::*;
 use tick::contiguous::Ticked;
 
 fn nest() -> impl Strategy<Value = LoopNest> {
-    (1..3u64, 1..4u64, 1..7u64, 1..5u64, 1..4u64, 1..3u64, 1..4u64, 1..3u64).prop_map(|(n, g, k, c, p, q, r, s)| LoopNest {
-        n,
-        g,
-        k,
-        c,
-        p,
-        q,
-        r,
-        s,
-        stride: [1, 1],
-        dilation: [1, 1],
-    })
+    (
+        1..3u64,
+        1..4u64,
+        1..7u64,
+        1..5u64,
+        1..4u64,
+        1..3u64,
+        1..4u64,
+        1..3u64,
+    )
+        .prop_map(|(n, g, k, c, p, q, r, s)| LoopNest {
+            n,
+            g,
+            k,
+            c,
+            p,
+            q,
+            r,
+            s,
+            stride: [1, 1],
+            dilation: [1, 1],
+        })
 }
 
 fn index() -> impl Strategy<Value = Option<Encoding>> {
@@ -36,10 +48,26 @@ fn index() -> impl Strategy<Value = Option<Encoding>> {
 }
 
 fn contiguous() -> impl Strategy<Value = Slices> {
-    let port = prop::option::of((1..20u32, 1..5u32).prop_map(|(group, words_per_cycle)| FeaturePort { group, words_per_cycle }));
-    let sync = prop_oneof![Just(Synchronisation::Barrier), (0..9u32).prop_map(|depth| Synchronisation::Fifo { depth })];
+    let port = prop::option::of(
+        (1..20u32, 1..5u32).prop_map(|(group, words_per_cycle)| FeaturePort {
+            group,
+            words_per_cycle,
+        }),
+    );
+    let sync = prop_oneof![
+        Just(Synchronisation::Barrier),
+        (0..9u32).prop_map(|depth| Synchronisation::Fifo { depth })
+    ];
     (1..12u32, 1..4u32, 1..4u32, index(), sync, any::<bool>(), port).prop_map(
-        |(pes, macs_per_pe, cycles_per_entry, index, synchronisation, skip_zero_activations, feature_port)| Slices {
+        |(
+            pes,
+            macs_per_pe,
+            cycles_per_entry,
+            index,
+            synchronisation,
+            skip_zero_activations,
+            feature_port,
+        )| Slices {
             pes,
             macs_per_pe,
             cycles_per_entry,
@@ -53,7 +81,12 @@ fn contiguous() -> impl Strategy<Value = Slices> {
 }
 
 fn on(slices: &Slices) -> Profile {
-    profile(vec![engine("slices", 500.0, 9000.0, EngineKind::Slices(slices.clone()))])
+    profile(vec![engine(
+        "slices",
+        500.0,
+        9000.0,
+        EngineKind::Slices(slices.clone()),
+    )])
 }
 
 fn bits(mask: &Mask) -> Vec<bool> {
@@ -62,7 +95,12 @@ fn bits(mask: &Mask) -> Vec<bool> {
 
 /// A random mask of a layer's weights, its density from 0.02 to 1 by the square of a uniform draw.
 fn weights_of(nest: &LoopNest, density: f64, seed: u64) -> Mask {
-    random_mask((nest.g * nest.k) as usize, (nest.c * nest.r * nest.s) as usize, density, seed)
+    random_mask(
+        (nest.g * nest.k) as usize,
+        (nest.c * nest.r * nest.s) as usize,
+        density,
+        seed,
+    )
 }
 
 fn same(run: &ArrayRun, ticked: &Ticked, slices: &Slices) -> Result<(), TestCaseError> {
@@ -79,7 +117,7 @@ fn same(run: &ArrayRun, ticked: &Ticked, slices: &Slices) -> Result<(), TestCase
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(800))]
+    #![proptest_config(common::cases(800))]
 
     #[test]
     fn systolic(

@@ -31,7 +31,11 @@ impl LayerSetting<'_> {
             Precision::Float32 => profile.weight_bits,
             quantised => quantised.bits(),
         };
-        Self { weights: Weights::Density(target.density), weight_bits, activation_density: 1.0 }
+        Self {
+            weights: Weights::Density(target.density),
+            weight_bits,
+            activation_density: 1.0,
+        }
     }
 }
 
@@ -84,14 +88,26 @@ pub fn network<'a>(
     pick: Pick,
     setting: &dyn Fn(&Layer) -> LayerSetting<'a>,
 ) -> Result<NetworkCost, SimulateError> {
-    let multiplying: Vec<LayerId> = network.layers().filter(|(_, l)| l.nest.is_some()).map(|(id, _)| id).collect();
+    let multiplying: Vec<LayerId> = network
+        .layers()
+        .filter(|(_, l)| l.nest.is_some())
+        .map(|(id, _)| id)
+        .collect();
     let all_sources: Vec<Vec<LayerId>> = multiplying.iter().map(|&id| sources(network, id)).collect();
-    let room = [TensorKind::Inputs, TensorKind::Outputs].map(|t| largest_buffer(profile, t) / 2).into_iter().min().unwrap_or(0);
+    let room = [TensorKind::Inputs, TensorKind::Outputs]
+        .map(|t| largest_buffer(profile, t) / 2)
+        .into_iter()
+        .min()
+        .unwrap_or(0);
     // tensors (by the layer that makes them) that live in DRAM
     let mut in_dram = BTreeSet::from([network.input()]);
     in_dram.extend(origins(network, network.output()));
     for (id, layer) in network.layers() {
-        let size = product(&[batch, layer.output.elements() as u64, u64::from(profile.activation_bits)]);
+        let size = product(&[
+            batch,
+            layer.output.elements() as u64,
+            u64::from(profile.activation_bits),
+        ]);
         if size.is_ok_and(|bits| bits <= room) {
             continue;
         }
@@ -104,7 +120,11 @@ pub fn network<'a>(
         let (id, sources) = (multiplying[i], &all_sources[i]);
         let at = network.layer(id);
         let Some(nest) = at.nest else { continue };
-        let LayerSetting { weights, weight_bits, activation_density } = setting(at);
+        let LayerSetting {
+            weights,
+            weight_bits,
+            activation_density,
+        } = setting(at);
         let work = LayerWork {
             name: &at.name,
             nest: nest.batch(batch),
@@ -112,7 +132,10 @@ pub fn network<'a>(
             weight_bits,
             activation_bits: profile.activation_bits,
             activation_density,
-            input_elements: at.inputs.first().map_or(0, |&input| network.layer(input).output.elements() as u64),
+            input_elements: at
+                .inputs
+                .first()
+                .map_or(0, |&input| network.layer(input).output.elements() as u64),
             output_elements: at.output.elements() as u64,
             input_from_dram: sources.iter().any(|s| in_dram.contains(s)),
             output_to_dram: in_dram.contains(&id),
@@ -120,21 +143,39 @@ pub fn network<'a>(
         match layer(&work, profile, pick) {
             Ok(outcome) => {
                 let (input_from_dram, output_to_dram) = (work.input_from_dram, work.output_to_dram);
-                layers[i] = Some(NetworkLayer { name: at.name.clone(), outcome, input_from_dram, output_to_dram });
+                layers[i] = Some(NetworkLayer {
+                    name: at.name.clone(),
+                    outcome,
+                    input_from_dram,
+                    output_to_dram,
+                });
             }
             Err(error) => {
                 // no room beside what stays on chip: move this layer's features to DRAM, and see who shares them
-                let moved: Vec<LayerId> = sources.iter().copied().chain([id]).filter(|t| in_dram.insert(*t)).collect();
-                if moved.is_empty() || !matches!(error, SimulateError::Tile { .. } | SimulateError::NoEngine { .. }) {
+                let moved: Vec<LayerId> = sources
+                    .iter()
+                    .copied()
+                    .chain([id])
+                    .filter(|t| in_dram.insert(*t))
+                    .collect();
+                if moved.is_empty()
+                    || !matches!(error, SimulateError::Tile { .. } | SimulateError::NoEngine { .. })
+                {
                     return Err(error);
                 }
                 todo.insert(i);
-                let touched = |j: &usize| moved.contains(&multiplying[*j]) || all_sources[*j].iter().any(|s| moved.contains(s));
+                let touched = |j: &usize| {
+                    moved.contains(&multiplying[*j]) || all_sources[*j].iter().any(|s| moved.contains(s))
+                };
                 todo.extend((0..multiplying.len()).filter(touched));
             }
         }
     }
-    let not_modelled = network.layers().filter(|(_, l)| l.nest.is_none() && l.op != Op::Input).map(|(_, l)| l.name.clone()).collect();
+    let not_modelled = network
+        .layers()
+        .filter(|(_, l)| l.nest.is_none() && l.op != Op::Input)
+        .map(|(_, l)| l.name.clone())
+        .collect();
     sum(layers.into_iter().flatten().collect(), not_modelled)
 }
 
@@ -166,10 +207,14 @@ fn origins(network: &Network, id: LayerId) -> Vec<LayerId> {
 }
 
 fn largest_buffer(profile: &Profile, tensor: TensorKind) -> u64 {
-    let bits = profile.memories.iter().filter(|m| m.holds.contains(&tensor)).map(|m| match m.kind {
-        MemoryKind::Buffer { capacity, .. } => capacity.bits(),
-        MemoryKind::Dram { .. } => 0,
-    });
+    let bits = profile
+        .memories
+        .iter()
+        .filter(|m| m.holds.contains(&tensor))
+        .map(|m| match m.kind {
+            MemoryKind::Buffer { capacity, .. } => capacity.bits(),
+            MemoryKind::Dram { .. } => 0,
+        });
     bits.max().unwrap_or(0)
 }
 
@@ -179,13 +224,21 @@ fn sum(layers: Vec<NetworkLayer>, not_modelled: Vec<String>) -> Result<NetworkCo
         not_modelled,
         seconds: 0.0,
         cycles: 0,
-        energy: EnergyBreakdown { decode: Some(0.0), register: Some(0.0), network: Some(0.0), leakage: Some(0.0), ..EnergyBreakdown::default() },
+        energy: EnergyBreakdown {
+            decode: Some(0.0),
+            register: Some(0.0),
+            network: Some(0.0),
+            leakage: Some(0.0),
+            ..EnergyBreakdown::default()
+        },
         stored: StoredBits::default(),
         macs: 0,
     };
     for layer in &layers {
         let cost = &layer.outcome.cost;
-        let overflow = |_| SimulateError::Overflow { layer: layer.name.clone() };
+        let overflow = |_| SimulateError::Overflow {
+            layer: layer.name.clone(),
+        };
         total.seconds += cost.seconds;
         total.cycles = add(total.cycles, cost.cycles).map_err(overflow)?;
         total.macs = add(total.macs, cost.macs).map_err(overflow)?;

@@ -10,6 +10,7 @@ use cosparse::hardware::{
 use cosparse::network::LoopNest;
 use cosparse::simulate::{LayerWork, Weights};
 use cosparse::units::{Area, Capacity, Energy, Frequency, Power};
+use proptest::test_runner::{Config as ProptestConfig, FileFailurePersistence};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -78,6 +79,17 @@ pub(crate) fn buffer(name: &str, bits: u64, bits_per_cycle: u64, holds: &[Tensor
         holds: holds.to_vec(),
         read_per_bit: pj(0.05),
         write_per_bit: pj(0.06),
+    }
+}
+
+/// So many cases; a failing one is kept beside the test.
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource(
+            "proptest-regressions",
+        ))),
+        ..ProptestConfig::default()
     }
 }
 

@@ -31,7 +31,12 @@ impl Pe {
 }
 
 /// `alive` row-major; `active(x, position)` says whether the input behind a weight is active at output position x.
-pub(crate) fn run(slices: &Slices, alive: &[bool], positions: usize, active: &dyn Fn(usize, usize) -> bool) -> Ticked {
+pub(crate) fn run(
+    slices: &Slices,
+    alive: &[bool],
+    positions: usize,
+    active: &dyn Fn(usize, usize) -> bool,
+) -> Ticked {
     let (pes, weights) = (slices.pes as usize, alive.len());
     let mut ticked = Ticked::default();
     let mut list: Vec<Pe> = (0..pes)
@@ -43,12 +48,22 @@ pub(crate) fn run(slices: &Slices, alive: &[bool], positions: usize, active: &dy
                 Some(Encoding::RelativeIndex { bits }) => encode(&alive[from..to], Some(bits)),
             };
             let slice: Vec<_> = entries.iter().map(|e| e.position.map(|p| p + from)).collect();
-            Pe { slice, queue: VecDeque::new(), busy: 0, position: 0 }
+            Pe {
+                slice,
+                queue: VecDeque::new(),
+                busy: 0,
+                position: 0,
+            }
         })
         .collect();
     ticked.stored = list.iter().map(|p| p.slice.len() as u64).sum();
     let dense = matches!(slices.index, None | Some(Encoding::Dense));
-    let words_a_position = slices.feature_port.map_or(0, |port| alive.chunks(port.group as usize).filter(|g| dense || g.contains(&true)).count());
+    let words_a_position = slices.feature_port.map_or(0, |port| {
+        alive
+            .chunks(port.group as usize)
+            .filter(|g| dense || g.contains(&true))
+            .count()
+    });
     let barrier = slices.synchronisation == Synchronisation::Barrier;
     // words the port has still to deliver: all of them, or those of one position
     let mut words = if barrier { 0 } else { words_a_position * positions };
@@ -97,5 +112,10 @@ pub(crate) fn run(slices: &Slices, alive: &[bool], positions: usize, active: &dy
 
 /// Queues the slice's entries for output position `x`; a non-zero without an active input is left out.
 fn refill(pe: &mut Pe, x: usize, active: &dyn Fn(usize, usize) -> bool) {
-    pe.queue.extend(pe.slice.iter().copied().filter(|entry| entry.is_none_or(|at| active(x, at))));
+    pe.queue.extend(
+        pe.slice
+            .iter()
+            .copied()
+            .filter(|entry| entry.is_none_or(|at| active(x, at))),
+    );
 }

@@ -14,7 +14,10 @@ pub(crate) fn encode(alive: &[bool], bits: Option<u8>) -> Vec<Entry> {
     let (mut run, mut kept) = (0, 0);
     for (position, &one) in alive.iter().enumerate() {
         if one {
-            entries.push(Entry { run, position: Some(position) });
+            entries.push(Entry {
+                run,
+                position: Some(position),
+            });
             run = 0;
             kept = entries.len();
         } else if run == longest {

@@ -36,7 +36,9 @@ pub(crate) fn product(slices: &Slices, alive: &[Vec<bool>], active: &[usize], ti
             }
         }
         for pe in &mut list {
-            let Some(left) = pe.queue.front_mut() else { continue };
+            let Some(left) = pe.queue.front_mut() else {
+                continue;
+            };
             if pe.busy == 0 && *left > 0 {
                 *left = left.saturating_sub(slices.macs_per_pe as usize);
                 pe.busy = slices.cycles_per_entry;
@@ -53,7 +55,12 @@ pub(crate) fn product(slices: &Slices, alive: &[Vec<bool>], active: &[usize], ti
 
 /// The part of a column that PE `p` holds, as its own chain.
 pub(crate) fn part(slices: &Slices, alive: &[Vec<bool>], p: usize, column: usize) -> Vec<Option<usize>> {
-    let own: Vec<bool> = alive.iter().skip(p).step_by(slices.pes as usize).map(|row| row[column]).collect();
+    let own: Vec<bool> = alive
+        .iter()
+        .skip(p)
+        .step_by(slices.pes as usize)
+        .map(|row| row[column])
+        .collect();
     let entries = match slices.index {
         None | Some(Encoding::Dense) => encode(&vec![true; own.len()], None),
         Some(Encoding::Bitmap) => encode(&own, None),

@@ -17,7 +17,9 @@ pub(crate) struct Ticked {
 }
 
 fn transpose(m: &Matrix) -> Matrix {
-    (0..m[0].len()).map(|j| m.iter().map(|row| row[j]).collect()).collect()
+    (0..m[0].len())
+        .map(|j| m.iter().map(|row| row[j]).collect())
+        .collect()
 }
 
 /// `inputs` E × K times `weights` K × F.
@@ -47,7 +49,10 @@ fn at(m: &Matrix, i: usize, j: usize) -> Option<i64> {
 fn stationary(array: Systolic, held: &Matrix, moving: &Matrix) -> (Ticked, u64, u64) {
     let (h, w) = (array.rows as usize, array.cols as usize);
     let (sr, sc, time) = (held.len(), held[0].len(), moving.len());
-    let mut ticked = Ticked { output: vec![vec![0; sc]; time], ..Ticked::default() };
+    let mut ticked = Ticked {
+        output: vec![vec![0; sc]; time],
+        ..Ticked::default()
+    };
     let (mut moving_reads, mut held_reads) = (0, 0);
     for row0 in (0..sr).step_by(h) {
         for col0 in (0..sc).step_by(w) {
@@ -85,7 +90,11 @@ fn stationary(array: Systolic, held: &Matrix, moving: &Matrix) -> (Ticked, u64, 
                             })
                         };
                         if let Some((t, value)) = next_operand[i][j] {
-                            let above = if i == 0 { (t, 0) } else { sum[i - 1][j].expect("the sum arrives with its operand") };
+                            let above = if i == 0 {
+                                (t, 0)
+                            } else {
+                                sum[i - 1][j].expect("the sum arrives with its operand")
+                            };
                             assert_eq!(above.0, t, "sums and operands stay in step");
                             next_sum[i][j] = Some((t, above.1 + value * weight[i][j]));
                             ticked.useful += u64::from(row0 + i < sr && col0 + j < sc);
@@ -113,7 +122,10 @@ fn stationary(array: Systolic, held: &Matrix, moving: &Matrix) -> (Ticked, u64, 
 fn output_stationary(array: Systolic, inputs: &Matrix, weights: &Matrix) -> Ticked {
     let (h, w) = (array.rows as usize, array.cols as usize);
     let (e, k, f) = (inputs.len(), weights.len(), weights[0].len());
-    let mut ticked = Ticked { output: vec![vec![0; f]; e], ..Ticked::default() };
+    let mut ticked = Ticked {
+        output: vec![vec![0; f]; e],
+        ..Ticked::default()
+    };
     for row0 in (0..e).step_by(h) {
         for col0 in (0..f).step_by(w) {
             let mut right: Vec<Vec<Option<i64>>> = vec![vec![None; w]; h];

@@ -15,8 +15,8 @@
 //! the engine skips; where only a density d is known, column j of a position is active if it is in the evenly
 //! spread pattern with ceil(n·d) of the first n columns.
 //!
-//! Where only the density of the weights is known, a fixed pseudo-random pattern of up to 256 columns is run
-//! and scaled: an estimate, the same on every machine.
+//! Where only the density of the weights is known, a fixed pseudo-random pattern of up to 1024 columns and
+//! about 2^20 weights is run and scaled: an estimate, the same on every machine.
 
 use super::super::{ArrayBits, ArrayRun};
 use super::{Decoder, Stages};
@@ -28,7 +28,7 @@ use crate::units::{Overflow, product};
 use std::collections::VecDeque;
 
 /// Columns of the pattern that stands for a density.
-const SAMPLE: u64 = 256;
+const SAMPLE: u64 = 1024;
 
 /// The most (PE, column) pairs that are counted at a time: 8 MB.
 const BLOCK: usize = 1 << 20;
@@ -126,7 +126,7 @@ pub(super) fn run(
             let all = u128::from(gemm.groups) * u128::from(gemm.k);
             let columns = active.of_up(all).max(1);
             let rows = sample_rows(gemm.n, slices.pes.into());
-            let sample = SAMPLE.min(gemm.k).min(((1 << 24) / rows).max(1));
+            let sample = SAMPLE.min(((1 << 20) / rows).max(16)).min(gemm.k);
             let mask = pseudo_random(rows, sample, d);
             let part = group_product(slices, decoder, &mask, (0, rows), &|_| true);
             let (entries, widest) = stored_entries(slices, decoder, &mask, 1, rows);
