@@ -89,12 +89,12 @@ fn simulate(c: &mut Criterion) {
     let mut group = c.benchmark_group("vgg16");
     group.sample_size(10);
     group.bench_function("popcount", |b| {
-        b.iter(|| masks.iter().map(|m| black_box(m).count()).sum::<usize>())
+        b.iter(|| masks.iter().map(|m| black_box(m).count()).sum::<usize>());
     });
     for (name, profile) in [("contiguous", &contiguous), ("row-interleaved", &interleaved)] {
         group.bench_function(name, |b| {
             b.iter(|| {
-                let cycles = |(nest, mask)| {
+                let cycles = |(nest, mask): (&LoopNest, &Mask)| {
                     array(&work(*nest, Weights::Pattern(mask)), profile, 0, None).map(|run| run.cycles)
                 };
                 layers

@@ -113,6 +113,13 @@ fn features_that_do_not_fit_go_through_dram() {
     };
     let on_chip = cost(&profile, 0.1, 1).expect("a cost");
     assert_eq!(dram(&on_chip), [(true, false), (false, false), (false, true)]);
+    // one sample of the batch, twice, takes 32768 bits: the outputs need a little more
+    profile.memories[1] = buffer(
+        "feature-buffer",
+        33_000,
+        1 << 20,
+        &[TensorKind::Inputs, TensorKind::Outputs],
+    );
     let batch = cost(&profile, 0.1, 4).expect("a cost");
     assert_eq!(dram(&batch), [(true, true); 3]);
     profile.memories[1] = buffer(

@@ -27,9 +27,10 @@ impl LayerSetting<'_> {
     /// take the profile's width.
     #[must_use]
     pub fn of_target(target: &Target, profile: &Profile) -> Self {
-        let weight_bits = match target.precision {
-            Precision::Float32 => profile.weight_bits,
-            quantised => quantised.bits(),
+        let weight_bits = if target.precision == Precision::Float32 {
+            profile.weight_bits
+        } else {
+            target.precision.bits()
         };
         Self {
             weights: Weights::Density(target.density),

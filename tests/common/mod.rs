@@ -151,7 +151,7 @@ pub(crate) fn gemm(positions: u64, products: u64, channels: u64) -> LoopNest {
     }
 }
 
-pub(crate) fn work<'a>(nest: LoopNest, weights: Weights<'a>) -> LayerWork<'a> {
+pub(crate) fn work(nest: LoopNest, weights: Weights<'_>) -> LayerWork<'_> {
     let map = [
         (nest.p - 1) * nest.stride[0] + nest.r,
         (nest.q - 1) * nest.stride[1] + nest.s,
@@ -202,7 +202,7 @@ pub(crate) fn admm_nn_profile() -> Profile {
     ])
 }
 
-/// AlexNet CONV4: two groups of 192 × 192 channels, 3×3, on 13×13 positions.
+/// `AlexNet` CONV4: two groups of 192 × 192 channels, 3×3, on 13×13 positions.
 pub(crate) fn alexnet_conv4() -> LoopNest {
     LoopNest {
         n: 1,

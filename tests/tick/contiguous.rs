@@ -74,7 +74,9 @@ pub(crate) fn run(
                 return ticked;
             }
             words = words_a_position;
-            list.iter_mut().for_each(|pe| refill(pe, position, active));
+            for pe in &mut list {
+                refill(pe, position, active);
+            }
             position += 1;
             if words == 0 && list.iter().all(Pe::idle) {
                 continue; // nothing to do at this position

@@ -2,7 +2,7 @@
 //!
 //! Row i of a group's matrix belongs to PE i mod PEs. Each PE holds its part of a column as one index chain,
 //! restarted at each column. With e(P, j) the entries of PE P in the j-th active column and
-//! cost = max(1, ceil(e / macs_per_pe) · cycles_per_entry):
+//! `cost = max(1, ceil(e / macs_per_pe) · cycles_per_entry)`:
 //!
 //! ```text
 //! b(j)      = max(b(j−1) + 1, max_P fin(P, j−depth))      the broadcast waits for a free slot in every queue
@@ -325,7 +325,7 @@ fn sample_rows(rows: u64, pes: u64) -> u64 {
 }
 
 /// A fixed pattern of the wanted density: position i is alive where a mixing function of i (the finaliser of
-/// SplitMix64) falls below it.
+/// `SplitMix64`) falls below it.
 fn pseudo_random(rows: u64, cols: u64, density: f64) -> Mask {
     let threshold = (density * 18_446_744_073_709_551_615.0) as u64;
     let mut mask = Mask::empty(rows as usize, cols as usize);
