@@ -3,9 +3,17 @@
 
 pub mod data;
 
+mod dense;
 mod executor;
+mod fit;
 mod loss;
+mod optimiser;
 mod parameters;
+mod schedule;
 
+pub use dense::DenseExecutor;
+pub use fit::{FitOptions, FitReport, Progress, evaluate, fit};
+pub use optimiser::{Optimiser, OptimiserOptions, Rule};
+pub use schedule::Schedule;
 pub use executor::{Executor, Loss, Step, TrainingError};
 pub use parameters::{Parameter, Parameters, Role};

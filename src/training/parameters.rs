@@ -1,6 +1,10 @@
 //! A network's trained values as named slices: what optimisers, ADMM, masks and levels act on.
 
 use crate::compression::Mask;
+use crate::network::op::Activation;
+use crate::network::{Layer, LayerId, Network, Op};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What a parameter is to its layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,7 +56,108 @@ pub struct Parameters {
     pub list: Vec<Parameter>,
 }
 
+/// A parameter without its values.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Specification {
+    pub(super) name: String,
+    pub(super) role: Role,
+    pub(super) shape: Vec<usize>,
+}
+
+/// The parameters of one layer that reads an input of shape `input`, in order.
+pub(super) fn specifications(layer: &Layer, input: &[usize]) -> Vec<Specification> {
+    let one = |suffix: &str, role, shape| Specification { name: format!("{}.{suffix}", layer.name), role, shape };
+    let weight = || one("weight", Role::Weight, layer.weight_shape().unwrap_or_default());
+    let last = || vec![input.last().copied().unwrap_or(1)];
+    match &layer.op {
+        Op::Conv2d(c) if c.bias => vec![weight(), one("bias", Role::Bias, vec![c.out_channels])],
+        Op::Linear { out_features, bias: true } => vec![weight(), one("bias", Role::Bias, vec![*out_features])],
+        Op::Conv2d(_) | Op::Linear { .. } => vec![weight()],
+        Op::BatchNorm { .. } => {
+            let channels = || vec![input.first().copied().unwrap_or(1)];
+            vec![
+                one("gain", Role::Gain, channels()),
+                one("shift", Role::Shift, channels()),
+                one("mean", Role::Statistic, channels()),
+                one("variance", Role::Statistic, channels()),
+            ]
+        }
+        Op::LayerNorm { .. } => vec![one("gain", Role::Gain, last()), one("shift", Role::Shift, last())],
+        Op::Embedding { vocabulary, features } => vec![one("table", Role::Table, vec![*vocabulary, *features])],
+        _ => Vec::new(),
+    }
+}
+
+/// The parameters of a network, in order.
+pub(super) fn specifications_of(network: &Network) -> Vec<Specification> {
+    let input = |layer: &Layer| layer.inputs.first().map_or_else(Vec::new, |&i| network.layer(i).output.0.clone());
+    network.layers().flat_map(|(_, layer)| specifications(layer, &input(layer))).collect()
+}
+
+/// Whether a layer's output reaches a ReLU before any other weight or non-linearity on some path.
+fn feeds_relu(network: &Network, id: LayerId) -> bool {
+    network.readers(id).into_iter().any(|reader| match &network.layer(reader).op {
+        Op::Activation(a) => matches!(a, Activation::Relu | Activation::Relu6),
+        Op::BatchNorm { .. } | Op::LayerNorm { .. } | Op::Pool(_) | Op::Dropout { .. } | Op::Flatten | Op::Add | Op::Concat { .. } => feeds_relu(network, reader),
+        _ => false,
+    })
+}
+
+/// The random stream of a parameter: the FNV-1a hash of its name, so that it does not depend on other layers.
+fn stream(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Standard normal values by the Box–Muller transform.
+fn gaussian(seed: u64, name: &str, std: f64, values: &mut [f32]) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(stream(name));
+    let mut uniform = || (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    for pair in values.chunks_mut(2) {
+        let radius = (-2.0 * (1.0 - uniform()).ln()).sqrt(); // 1 − u is never 0
+        let (sin, cos) = (std::f64::consts::TAU * uniform()).sin_cos();
+        for (value, part) in pair.iter_mut().zip([cos, sin]) {
+            *value = (std * radius * part) as f32;
+        }
+    }
+}
+
 impl Parameters {
+    /// Fresh values: weights are Gaussian with standard deviation √(1/n) for n products per output, √(2/n) where
+    /// the layer feeds a ReLU (He et al., ICCV 2015); table rows are standard Gaussian; biases and shifts are 0,
+    /// gains 1; running means are 0 and running variances 1.
+    ///
+    /// Every parameter draws from a random stream of its own name, so that a layer added elsewhere does not change it.
+    #[must_use]
+    pub fn init(network: &Network, seed: u64) -> Self {
+        let mut list = Vec::new();
+        for (id, layer) in network.layers() {
+            let input = layer.inputs.first().map_or(&[][..], |&i| network.layer(i).output.0.as_slice());
+            for Specification { name, role, shape } in specifications(layer, input) {
+                let mut values = vec![0.0; shape.iter().product()];
+                match role {
+                    Role::Weight => {
+                        let fan_in = shape[1..].iter().product::<usize>() as f64;
+                        let gain = if feeds_relu(network, id) { 2.0 } else { 1.0 };
+                        gaussian(seed, &name, (gain / fan_in).sqrt(), &mut values);
+                    }
+                    Role::Table => gaussian(seed, &name, 1.0, &mut values),
+                    Role::Gain => values.fill(1.0),
+                    Role::Statistic if name.ends_with(".variance") => values.fill(1.0),
+                    Role::Bias | Role::Shift | Role::Statistic => {}
+                }
+                list.push(Parameter { name, layer: layer.name.clone(), role, shape, values, support: None });
+            }
+        }
+        Self { list }
+    }
+
+    /// One zero vector per parameter, to hold gradients.
+    #[must_use]
+    pub fn zeros(&self) -> Vec<Vec<f32>> {
+        self.list.iter().map(|p| vec![0.0; p.values.len()]).collect()
+    }
+
     /// The parameter of a name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Parameter> {
