@@ -26,6 +26,8 @@ pub(super) trait Float:
     fn of(value: f64) -> Self;
     /// The same number in double precision.
     fn f64(self) -> f64;
+    /// Whether this is not a number.
+    fn is_nan(self) -> bool;
     /// e^self
     fn exp(self) -> Self;
     /// The hyperbolic tangent.
@@ -46,6 +48,10 @@ macro_rules! float {
             #[inline(always)]
             fn f64(self) -> f64 {
                 f64::from(self)
+            }
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                $t::is_nan(self)
             }
             #[inline(always)]
             fn exp(self) -> Self {

@@ -121,7 +121,7 @@ impl Pooling {
             }
             for (tap, from) in taps {
                 for ((o, win), &x) in out.iter_mut().zip(win.iter_mut()).zip(&input[from * c..][..c]) {
-                    let better = x > *o;
+                    let better = x > *o || x.is_nan(); // a value that is not a number must show in the loss
                     *o = if better { x } else { *o };
                     *win = if better { tap as u32 } else { *win };
                 }
