@@ -85,7 +85,7 @@ impl Preset {
                     adam(
                         if self == Self::Quick { 0.15 } else { 0.4 },
                         1e-3,
-                        0.3,
+                        3e-4,
                         0.0,
                         0,
                         seed,
