@@ -161,6 +161,30 @@ fn features_that_stay_on_chip_do_not_move() {
     );
 }
 
+/// A batch of 2^40 samples, one at a time: refused at once rather than stepped through.
+#[test]
+fn endless_tiles_are_refused() {
+    let mut profile = small(4096);
+    profile.memories[1] = buffer(
+        "feature-buffer",
+        1024,
+        1024,
+        &[TensorKind::Inputs, TensorKind::Outputs],
+    );
+    let many = work(
+        LoopNest {
+            n: 1 << 40,
+            ..gemm(1, 4, 4)
+        },
+        Weights::Density(1.0),
+    );
+    let error = layer_on(&many, &profile, 0).expect_err("too many");
+    assert!(
+        matches!(error, SimulateError::TooManyTiles { tiles, .. } if tiles > 1 << 24),
+        "{error}"
+    );
+}
+
 #[test]
 fn multipliers_scale_with_the_product_of_widths() {
     let table = MacEnergy {

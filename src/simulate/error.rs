@@ -79,6 +79,18 @@ pub enum SimulateError {
         /// What else would help.
         cure: &'static str,
     },
+    /// Buffers so small that the layer falls into more tiles than are stepped through.
+    #[error(
+        "layer `{layer}`: it falls into {tiles} tiles, more than {most}; raise the capacity of the buffers or simulate a smaller batch"
+    )]
+    TooManyTiles {
+        /// The layer.
+        layer: String,
+        /// Its tiles.
+        tiles: u128,
+        /// The most that are stepped through.
+        most: u128,
+    },
     /// A layer or option that the engine cannot run.
     #[error("layer `{layer}`: engine `{engine}` {message}")]
     Unsupported {

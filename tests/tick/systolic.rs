@@ -45,7 +45,7 @@ fn at(m: &Matrix, i: usize, j: usize) -> Option<i64> {
     m.get(i)?.get(j).copied()
 }
 
-/// `held` (S_r × S_c) stays, `moving` (T × S_r) passes; the result is T × S_c. Returns reads of moving, held.
+/// `held` (rows × columns) stays, `moving` (time × rows) passes; the result is time × columns. Returns reads of moving, held.
 fn stationary(array: Systolic, held: &Matrix, moving: &Matrix) -> (Ticked, u64, u64) {
     let (h, w) = (array.rows as usize, array.cols as usize);
     let (sr, sc, time) = (held.len(), held[0].len(), moving.len());
@@ -59,9 +59,7 @@ fn stationary(array: Systolic, held: &Matrix, moving: &Matrix) -> (Ticked, u64, 
             let mut weight = vec![vec![0; w]; h];
             // load: each cycle all rows move down and a new one enters at the top, the bottom row first
             for k in 0..h {
-                for i in (1..h).rev() {
-                    weight[i] = weight[i - 1].clone();
-                }
+                weight.rotate_right(1);
                 for (j, cell) in weight[0].iter_mut().enumerate() {
                     let value = at(held, row0 + h - 1 - k, col0 + j);
                     held_reads += u64::from(value.is_some());
@@ -166,9 +164,9 @@ fn output_stationary(array: Systolic, inputs: &Matrix, weights: &Matrix) -> Tick
                 cycle += 1;
                 ticked.cycles += 1;
             }
-            for i in 0..h.min(e - row0) {
-                for j in 0..w.min(f - col0) {
-                    ticked.output[row0 + i][col0 + j] = sum[i][j];
+            for (i, sums) in sum.iter().enumerate().take(e - row0) {
+                for (j, &value) in sums.iter().enumerate().take(f - col0) {
+                    ticked.output[row0 + i][col0 + j] = value;
                     ticked.ofmap_writes += 1;
                 }
             }

@@ -8,6 +8,9 @@ use crate::simulate::engine::ArrayRun;
 use crate::simulate::{LayerWork, SimulateError};
 use crate::units::Overflow;
 
+/// The most tiles of a layer: 2^24, a fraction of a second to step through.
+const MAX_TILES: u128 = 1 << 24;
+
 /// Which loop over tiles is the outer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -244,7 +247,14 @@ pub(super) fn choose(
             }
         }
     }
-    if let Some((_, _, tiling)) = best {
+    if let Some((_, tiles, tiling)) = best {
+        if tiles > MAX_TILES {
+            return Err(SimulateError::TooManyTiles {
+                layer: work.name.into(),
+                tiles,
+                most: MAX_TILES,
+            });
+        }
         return Ok(tiling);
     }
     let smallest = Tiling {

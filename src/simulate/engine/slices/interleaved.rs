@@ -88,39 +88,32 @@ pub(super) fn run(
     let mut totals = Totals::default();
     let (stored, widest) = match work.weights {
         Weights::Pattern(mask) if decoder != Decoder::None => {
-            let every = |_: u64| true;
+            let mut held = vec![0u128; slices.pes as usize];
             for group in 0..gemm.groups {
                 let offset = group * gemm.k;
-                match activations {
-                    Some(pattern) => {
-                        let times = if pattern.rows() == 1 {
-                            u128::from(gemm.m)
-                        } else {
-                            1
-                        };
-                        for x in 0..pattern.rows() as u64 {
-                            let alive =
-                                |j: u64| pattern.get((x * pattern.cols() as u64 + offset + j) as usize);
-                            totals.add(
-                                group_product(slices, decoder, mask, (group, gemm.n), &alive),
-                                times,
-                            );
-                        }
+                let part = Part {
+                    slices,
+                    decoder,
+                    mask,
+                    group,
+                    rows: gemm.n,
+                };
+                if let Some(pattern) = activations {
+                    let times = if pattern.rows() == 1 {
+                        u128::from(gemm.m)
+                    } else {
+                        1
+                    };
+                    for x in 0..pattern.rows() as u64 {
+                        let alive = |j: u64| pattern.get((x * pattern.cols() as u64 + offset + j) as usize);
+                        totals.add(part.product(&alive, (x == 0).then_some(&mut held)), times);
                     }
-                    None if skip => {
-                        let alive = |j: u64| active.alive(offset + j);
-                        totals.add(
-                            group_product(slices, decoder, mask, (group, gemm.n), &alive),
-                            gemm.m.into(),
-                        );
-                    }
-                    None => totals.add(
-                        group_product(slices, decoder, mask, (group, gemm.n), &every),
-                        gemm.m.into(),
-                    ),
+                } else {
+                    let alive = |j: u64| !skip || active.alive(offset + j);
+                    totals.add(part.product(&alive, Some(&mut held)), gemm.m.into());
                 }
             }
-            stored_entries(slices, decoder, mask, gemm.groups, gemm.n)
+            (held.iter().sum(), held.into_iter().max().unwrap_or(0))
         }
         Weights::Density(d) if decoder != Decoder::None && d < 1.0 => {
             let all = u128::from(gemm.groups) * u128::from(gemm.k);
@@ -128,12 +121,22 @@ pub(super) fn run(
             let rows = sample_rows(gemm.n, slices.pes.into());
             let sample = SAMPLE.min(((1 << 20) / rows).max(16)).min(gemm.k);
             let mask = pseudo_random(rows, sample, d);
-            let part = group_product(slices, decoder, &mask, (0, rows), &|_| true);
-            let (entries, widest) = stored_entries(slices, decoder, &mask, 1, rows);
+            let mut held = vec![0u128; slices.pes as usize];
+            let part = Part {
+                slices,
+                decoder,
+                mask: &mask,
+                group: 0,
+                rows,
+            }
+            .product(&|_| true, Some(&mut held));
             let whole =
                 |v: u128| (v * u128::from(gemm.n) * all).div_ceil(u128::from(rows) * u128::from(sample));
             totals = part.scale(columns, sample.into(), gemm.m.into(), gemm.n.into(), rows.into());
-            (whole(entries), whole(widest))
+            (
+                whole(held.iter().sum()),
+                whole(held.into_iter().max().unwrap_or(0)),
+            )
         }
         _ => dense(slices, work, active, activations, &mut totals),
     };
@@ -190,44 +193,94 @@ fn cost(slices: &Slices, entries: u64) -> u128 {
     (u128::from(entries.div_ceil(u64::from(slices.macs_per_pe))) * u128::from(slices.cycles_per_entry)).max(1)
 }
 
-/// Calls `column` with the number of each column of a group that is alive, with each PE's entries and with the
-/// non-zeros of the column.
-fn for_each_column(
-    slices: &Slices,
+/// The rows of one group on the PEs.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    slices: &'a Slices,
     decoder: Decoder,
-    mask: &Mask,
-    (group, rows): (u64, u64),
-    alive: &dyn Fn(u64) -> bool,
-    column: &mut dyn FnMut(&[u32], u64),
-) {
-    let (pes, cols) = (slices.pes as usize, mask.cols());
-    let width = (BLOCK / pes).clamp(1, cols.max(1));
-    // entries and last local row + 1 of each (column, PE)
-    let mut entries = vec![0u32; width * pes];
-    let mut last = vec![0u32; width * pes];
-    let mut nonzeros = vec![0u64; width];
-    for from in (0..cols).step_by(width) {
-        let to = cols.min(from + width);
-        entries.fill(0);
-        last.fill(0);
-        nonzeros.fill(0);
-        for row in 0..rows as usize {
-            let (pe, local) = (row % pes, (row / pes) as u32 + 1);
-            let base = (group * rows) as usize * cols + row * cols;
-            for_each_one(mask.words(), base + from, base + to, |at| {
-                let j = at - base - from;
-                let slot = j * pes + pe;
-                let gap = u64::from(local - last[slot]);
-                entries[slot] += ((gap - 1) >> decoder.span()) as u32 + 1;
-                last[slot] = local;
-                nonzeros[j] += 1;
-            });
-        }
-        for j in 0..to - from {
-            if alive((from + j) as u64) {
-                column(&entries[j * pes..(j + 1) * pes], nonzeros[j]);
+    mask: &'a Mask,
+    group: u64,
+    rows: u64,
+}
+
+impl Part<'_> {
+    /// Calls `column` with each column's number, each PE's entries in it, and its non-zeros, in order.
+    fn for_each_column(&self, column: &mut dyn FnMut(u64, &[u32], u64)) {
+        let (pes, cols) = (self.slices.pes as usize, self.mask.cols());
+        let width = (BLOCK / pes).clamp(1, cols.max(1));
+        // entries and last local row + 1 of each (column, PE)
+        let mut entries = vec![0u32; width * pes];
+        let mut last = vec![0u32; width * pes];
+        let mut nonzeros = vec![0u64; width];
+        for from in (0..cols).step_by(width) {
+            let to = cols.min(from + width);
+            entries.fill(0);
+            last.fill(0);
+            nonzeros.fill(0);
+            for row in 0..self.rows as usize {
+                let (pe, local) = (row % pes, (row / pes) as u32 + 1);
+                let base = ((self.group * self.rows) as usize + row) * cols;
+                for_each_one(self.mask.words(), base + from, base + to, |at| {
+                    let j = at - base - from;
+                    let slot = j * pes + pe;
+                    let gap = u64::from(local - last[slot]);
+                    entries[slot] += ((gap - 1) >> self.decoder.span()) as u32 + 1;
+                    last[slot] = local;
+                    nonzeros[j] += 1;
+                });
+            }
+            for j in 0..to - from {
+                column((from + j) as u64, &entries[j * pes..(j + 1) * pes], nonzeros[j]);
             }
         }
+    }
+
+    /// One matrix-vector product over the columns that are alive; `held` gains the stored entries of each PE.
+    fn product(&self, alive: &dyn Fn(u64) -> bool, mut held: Option<&mut Vec<u128>>) -> Totals {
+        let depth = match self.slices.synchronisation {
+            Synchronisation::Barrier => 1,
+            Synchronisation::Fifo { depth } => depth.max(1) as usize,
+        };
+        let working = (self.slices.pes as usize).min(self.rows as usize);
+        let mut totals = Totals::default();
+        let mut done = vec![0u64; working];
+        let mut finished = VecDeque::new(); // latest end of each of the last `depth` columns, oldest first
+        let mut next = 0u64; // the earliest cycle of the next broadcast
+        self.for_each_column(&mut |column, entries, nonzeros| {
+            if let Some(held) = held.as_mut() {
+                for (held, &count) in held.iter_mut().zip(entries) {
+                    *held += u128::from(count);
+                }
+            }
+            if !alive(column) {
+                return;
+            }
+            let free = if finished.len() == depth {
+                finished.pop_front().unwrap_or(0)
+            } else {
+                0
+            };
+            let broadcast = next.max(free);
+            let mut latest = broadcast + 1; // a PE without rows passes the column by in its cycle
+            let (mut count_all, mut occupied, mut with_empty) = (0u64, 0u64, 0u64);
+            for (done, &count) in done.iter_mut().zip(entries) {
+                let taken = cost(self.slices, count.into()) as u64;
+                *done = (*done).max(broadcast) + taken;
+                latest = latest.max(*done);
+                count_all += u64::from(count);
+                occupied += if count > 0 { taken } else { 0 };
+                with_empty += taken;
+            }
+            totals.entries += u128::from(count_all);
+            totals.occupied += u128::from(occupied);
+            totals.with_empty += u128::from(with_empty);
+            totals.useful += u128::from(nonzeros);
+            totals.columns += 1;
+            totals.cycles = totals.cycles.max(latest.into());
+            finished.push_back(latest);
+            next = broadcast + 1;
+        });
+        totals
     }
 }
 
@@ -250,68 +303,6 @@ fn for_each_one(words: &[u64], from: usize, to: usize, mut visit: impl FnMut(usi
             word &= word - 1;
         }
     }
-}
-
-/// One matrix-vector product of one group.
-fn group_product(
-    slices: &Slices,
-    decoder: Decoder,
-    mask: &Mask,
-    group: (u64, u64),
-    alive: &dyn Fn(u64) -> bool,
-) -> Totals {
-    let depth = match slices.synchronisation {
-        Synchronisation::Barrier => 1,
-        Synchronisation::Fifo { depth } => depth.max(1) as usize,
-    };
-    let working = (slices.pes as usize).min(group.1 as usize);
-    let mut totals = Totals::default();
-    let mut done = vec![0u64; working];
-    let mut finished = VecDeque::new(); // max_P fin of the last `depth` columns, oldest first
-    let mut next = 0u64; // the earliest cycle of the next broadcast
-    for_each_column(slices, decoder, mask, group, alive, &mut |entries, nonzeros| {
-        let free = if finished.len() == depth {
-            finished.pop_front().unwrap_or(0)
-        } else {
-            0
-        };
-        let broadcast = next.max(free);
-        let mut latest = broadcast + 1; // a PE without rows passes the column by in its cycle
-        for (done, &count) in done.iter_mut().zip(entries) {
-            let taken = cost(slices, count.into()) as u64;
-            *done = (*done).max(broadcast) + taken;
-            latest = latest.max(*done);
-            totals.entries += u128::from(count);
-            totals.occupied += if count > 0 { u128::from(taken) } else { 0 };
-            totals.with_empty += u128::from(taken);
-        }
-        totals.useful += u128::from(nonzeros);
-        totals.columns += 1;
-        totals.cycles = totals.cycles.max(latest.into());
-        finished.push_back(latest);
-        next = broadcast + 1;
-    });
-    totals
-}
-
-/// Stored entries of all PEs, and of the PE that holds the most.
-fn stored_entries(slices: &Slices, decoder: Decoder, mask: &Mask, groups: u64, rows: u64) -> (u128, u128) {
-    let mut held = vec![0u128; slices.pes as usize];
-    for group in 0..groups {
-        for_each_column(
-            slices,
-            decoder,
-            mask,
-            (group, rows),
-            &|_| true,
-            &mut |entries, _| {
-                for (held, &count) in held.iter_mut().zip(entries) {
-                    *held += u128::from(count);
-                }
-            },
-        );
-    }
-    (held.iter().sum(), held.into_iter().max().unwrap_or(0))
 }
 
 /// Rows of the pattern that stands for a density: all, or for very tall layers whole rounds over the PEs.
