@@ -80,7 +80,9 @@ pub enum QuantityError {
 
 fn split(text: &str) -> Option<(f64, &str)> {
     let text = text.trim();
-    let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | '_'))).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | '_')))
+        .unwrap_or(text.len());
     // `1e3 MHz`: take the exponent along when digits follow it
     let mut end = end;
     if let Some(rest) = text.get(end..).and_then(|r| r.strip_prefix(['e', 'E'])) {
@@ -113,6 +115,7 @@ macro_rules! quantity {
                 self.0
             }
             const UNITS: &'static str = concat!($("`", $unit, "` "),+);
+            const FORMAT: &'static str = concat!("cosparse-", $kind);
         }
 
         impl FromStr for $name {
@@ -160,6 +163,7 @@ macro_rules! quantity {
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 schemars::json_schema!({
                     "type": "string",
+                    "format": Self::FORMAT,
                     "description": concat!("A ", $kind, ": a number and a unit, as in `", $example, "`"),
                     "examples": [$example],
                 })
@@ -193,6 +197,18 @@ quantity!(
     Capacity, "bit", "capacity", "128 KiB", zero: false,
     [("bit", 1.0), ("B", 8.0), ("KiB", 8192.0), ("MiB", 8_388_608.0), ("GiB", 8_589_934_592.0), ("kB", 8e3), ("MB", 8e6), ("GB", 8e9)]
 );
+
+/// Whether a text is a quantity of a schema's `format`; `None` when the format names no quantity.
+pub(crate) fn check(format: &str, text: &str) -> Option<Result<(), QuantityError>> {
+    Some(match format {
+        Frequency::FORMAT => text.parse::<Frequency>().map(drop),
+        Energy::FORMAT => text.parse::<Energy>().map(drop),
+        Area::FORMAT => text.parse::<Area>().map(drop),
+        Power::FORMAT => text.parse::<Power>().map(drop),
+        Capacity::FORMAT => text.parse::<Capacity>().map(drop),
+        _ => return None,
+    })
+}
 
 impl Capacity {
     /// The capacity in whole bits (rounded down).

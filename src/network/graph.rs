@@ -11,8 +11,10 @@ use std::collections::HashMap;
 /// A layer's place in its network.
 pub type LayerId = NodeIndex<u32>;
 
-/// The most multiply-accumulates a layer may need for one sample: 2^50.
+/// The most multiply-accumulates a network may need for one sample: 2^50.
 const MAX_MACS: u64 = 1 << 50;
+/// The most trained values a network may have: 2^40.
+const MAX_PARAMETERS: u64 = 1 << 40;
 
 /// One layer: a name, an operation, and the shape it produces.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +99,14 @@ pub enum NetworkError {
         /// What is wrong.
         message: String,
     },
+    /// More work or more parameters than any network has.
+    #[error("with layer `{layer}` the network has more than {limit}")]
+    TooLarge {
+        /// The layer that exceeds the limit.
+        layer: String,
+        /// The limit and what it counts.
+        limit: &'static str,
+    },
     /// No input layer, or nothing else.
     #[error("the network has no {what}")]
     Missing {
@@ -118,7 +128,11 @@ impl NetworkError {
     #[must_use]
     pub fn layer(&self) -> Option<&str> {
         match self {
-            Self::Duplicate { layer } | Self::UnknownInput { layer, .. } | Self::Cycle { layer } | Self::Shape { layer, .. } => Some(layer),
+            Self::Duplicate { layer }
+            | Self::UnknownInput { layer, .. }
+            | Self::Cycle { layer }
+            | Self::Shape { layer, .. }
+            | Self::TooLarge { layer, .. } => Some(layer),
             Self::Outputs { second, .. } => Some(second),
             Self::Missing { .. } => None,
         }
@@ -140,13 +154,15 @@ impl NetworkBuilder {
 
     /// Adds the network's input with its shape for one sample.
     pub fn input(&mut self, name: &str, shape: Shape) -> &mut Self {
-        self.layers.push((name.into(), Op::Input, Vec::new(), Some(shape)));
+        self.layers
+            .push((name.into(), Op::Input, Vec::new(), Some(shape)));
         self
     }
 
     /// Adds a layer that reads the named ones; the order in which layers are added does not matter.
     pub fn layer(&mut self, name: &str, op: Op, inputs: &[&str]) -> &mut Self {
-        self.layers.push((name.into(), op, inputs.iter().map(|&s| s.into()).collect(), None));
+        self.layers
+            .push((name.into(), op, inputs.iter().map(|&s| s.into()).collect(), None));
         self
     }
 
@@ -154,64 +170,149 @@ impl NetworkBuilder {
     ///
     /// # Errors
     /// The first of: a name given twice, an unknown input, a cycle, an operation that does not fit its
-    /// inputs, a missing input or output.
+    /// inputs, a missing input or output, a size beyond 2^50 multiply-accumulates or 2^40 parameters.
     pub fn build(&self) -> Result<Network, NetworkError> {
+        self.check().map_err(|mut errors| errors.swap_remove(0))
+    }
+
+    /// The network, or everything that is wrong with it: all errors of names, or else a cycle, or else all
+    /// layers that do not fit their inputs (layers behind them are not judged), or else a missing end.
+    ///
+    /// # Errors
+    /// At least one, in the order of [`Self::build`].
+    pub fn check(&self) -> Result<Network, Vec<NetworkError>> {
+        let mut graph = self.connect()?;
+        let order = topological(&graph).map_err(|e| vec![e])?;
+        infer(&mut graph, &order)?;
+        let missing = |what| vec![NetworkError::Missing { what }];
+        let input = *order
+            .iter()
+            .find(|&&i| graph[i].op == Op::Input)
+            .ok_or_else(|| missing("input layer"))?;
+        let mut ends = order
+            .iter()
+            .copied()
+            .filter(|&i| graph.neighbors(i).next().is_none());
+        let output = ends.next().ok_or_else(|| missing("output layer"))?;
+        let others: Vec<NetworkError> = ends
+            .map(|second| NetworkError::Outputs {
+                first: graph[output].name.clone(),
+                second: graph[second].name.clone(),
+            })
+            .collect();
+        if !others.is_empty() {
+            return Err(others);
+        }
+        if output == input {
+            return Err(missing("layer besides its input"));
+        }
+        Ok(Network {
+            graph,
+            order,
+            input,
+            output,
+        })
+    }
+
+    /// Layers and edges; shapes are not known yet.
+    fn connect(&self) -> Result<DiGraph<Layer, usize>, Vec<NetworkError>> {
+        let mut errors = Vec::new();
         let mut graph = DiGraph::<Layer, usize>::new();
         let mut ids = HashMap::new();
         for (name, op, _, shape) in &self.layers {
             let output = shape.clone().unwrap_or_else(|| Shape(Vec::new()));
-            let id = graph.add_node(Layer { name: name.clone(), op: op.clone(), output, inputs: Vec::new(), nest: None });
+            let id = graph.add_node(Layer {
+                name: name.clone(),
+                op: op.clone(),
+                output,
+                inputs: Vec::new(),
+                nest: None,
+            });
             if ids.insert(name.as_str(), id).is_some() {
-                return Err(NetworkError::Duplicate { layer: name.clone() });
+                errors.push(NetworkError::Duplicate { layer: name.clone() });
             }
         }
-        for (name, _, inputs, _) in &self.layers {
-            let id = ids[name.as_str()];
+        for (id, (name, _, inputs, _)) in graph.node_indices().zip(&self.layers) {
             for (slot, input) in inputs.iter().enumerate() {
-                let &from = ids.get(input.as_str()).ok_or_else(|| NetworkError::UnknownInput { layer: name.clone(), input: input.clone() })?;
-                graph.add_edge(from, id, slot);
-                graph[id].inputs.push(from);
+                if let Some(&from) = ids.get(input.as_str()) {
+                    graph.add_edge(from, id, slot);
+                    graph[id].inputs.push(from);
+                } else {
+                    errors.push(NetworkError::UnknownInput {
+                        layer: name.clone(),
+                        input: input.clone(),
+                    });
+                }
             }
         }
-        let order = topological(&graph)?;
-        for &id in &order {
-            let layer = &graph[id];
-            let fail = |message| NetworkError::Shape { layer: layer.name.clone(), message };
-            let inputs: Vec<&Shape> = layer.inputs.iter().map(|&i| &graph[i].output).collect();
-            let output = match layer.op {
-                Op::Input => {
-                    if layer.output.0.is_empty() || layer.output.0.contains(&0) || layer.output.0.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).is_none_or(|n| n > shape::MAX_ELEMENTS) {
-                        return Err(fail(format!("an input of shape {} is empty or has more than 2^40 elements", layer.output)));
-                    }
-                    layer.output.clone()
-                }
-                _ => shape::infer(&layer.op, &inputs).map_err(fail)?,
-            };
-            let nest = nest(&layer.op, &inputs, &output).map_err(fail)?;
-            let layer = &mut graph[id];
-            layer.output = output;
-            layer.nest = nest;
-        }
-        let input = *order.iter().find(|&&i| graph[i].op == Op::Input).ok_or(NetworkError::Missing { what: "input layer" })?;
-        let mut ends = order.iter().copied().filter(|&i| graph.neighbors(i).next().is_none());
-        let output = ends.next().ok_or(NetworkError::Missing { what: "output layer" })?;
-        if let Some(second) = ends.next() {
-            return Err(NetworkError::Outputs { first: graph[output].name.clone(), second: graph[second].name.clone() });
-        }
-        if output == input {
-            return Err(NetworkError::Missing { what: "layer besides its input" });
-        }
-        Ok(Network { graph, order, input, output })
+        if errors.is_empty() { Ok(graph) } else { Err(errors) }
     }
+}
+
+/// Shapes and loop nests of all layers, in topological order.
+fn infer(graph: &mut DiGraph<Layer, usize>, order: &[LayerId]) -> Result<(), Vec<NetworkError>> {
+    let mut errors = Vec::new();
+    let mut known = vec![false; graph.node_count()];
+    let (mut macs, mut parameters) = (0u64, 0u64);
+    for &id in order {
+        if !graph[id].inputs.iter().all(|i| known[i.index()]) {
+            continue;
+        }
+        match fit(graph, id) {
+            Ok((output, nest)) => {
+                known[id.index()] = true;
+                let layer = &mut graph[id];
+                layer.output = output;
+                layer.nest = nest;
+            }
+            Err(message) => {
+                errors.push(NetworkError::Shape {
+                    layer: graph[id].name.clone(),
+                    message,
+                });
+                continue;
+            }
+        }
+        // no layer exceeds 2^50 of either, so the sums cannot overflow before the limits stop them
+        let layer = &graph[id];
+        macs += layer.nest.map_or(0, |n| n.macs());
+        parameters += layer.parameters() as u64;
+        let limit = match (macs > MAX_MACS, parameters > MAX_PARAMETERS) {
+            (true, _) => "2^50 multiply-accumulates a sample",
+            (_, true) => "2^40 parameters",
+            _ => continue,
+        };
+        errors.push(NetworkError::TooLarge {
+            layer: layer.name.clone(),
+            limit,
+        });
+        break;
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// The shape a layer produces and the loops it needs, or what is wrong with it.
+fn fit(graph: &DiGraph<Layer, usize>, id: LayerId) -> Result<(Shape, Option<LoopNest>), String> {
+    let layer = &graph[id];
+    let inputs: Vec<&Shape> = layer.inputs.iter().map(|&i| &graph[i].output).collect();
+    let output = match layer.op {
+        Op::Input => shape::input(&layer.output)?,
+        _ => shape::infer(&layer.op, &inputs)?,
+    };
+    let nest = nest(&layer.op, &inputs, &output)?;
+    Ok((output, nest))
 }
 
 /// Topological order that follows the order of definition wherever the graph leaves a choice.
 fn topological(graph: &DiGraph<Layer, usize>) -> Result<Vec<LayerId>, NetworkError> {
     if let Err(cycle) = algo::toposort(graph, None) {
-        return Err(NetworkError::Cycle { layer: graph[cycle.node_id()].name.clone() });
+        return Err(NetworkError::Cycle {
+            layer: graph[cycle.node_id()].name.clone(),
+        });
     }
     let mut waiting: Vec<usize> = graph.node_indices().map(|i| graph[i].inputs.len()).collect();
-    let mut ready: std::collections::BTreeSet<LayerId> = graph.node_indices().filter(|i| waiting[i.index()] == 0).collect();
+    let mut ready: std::collections::BTreeSet<LayerId> =
+        graph.node_indices().filter(|i| waiting[i.index()] == 0).collect();
     let mut order = Vec::with_capacity(graph.node_count());
     while let Some(id) = ready.pop_first() {
         order.push(id);
@@ -263,7 +364,18 @@ fn nest(op: &Op, inputs: &[&Shape], output: &Shape) -> Result<Option<LoopNest>, 
 }
 
 fn plain(g: usize, k: usize, c: usize, p: usize) -> LoopNest {
-    LoopNest { n: 1, g: g as u64, k: k as u64, c: c as u64, p: p as u64, q: 1, r: 1, s: 1, stride: [1, 1], dilation: [1, 1] }
+    LoopNest {
+        n: 1,
+        g: g as u64,
+        k: k as u64,
+        c: c as u64,
+        p: p as u64,
+        q: 1,
+        r: 1,
+        s: 1,
+        stride: [1, 1],
+        dilation: [1, 1],
+    }
 }
 
 /// A network: valid by construction, with every shape known.

@@ -6,8 +6,11 @@ pub mod op;
 mod graph;
 mod nest;
 mod shape;
+pub mod workload;
+pub mod zoo;
 
 pub use graph::{Layer, LayerId, Network, NetworkBuilder, NetworkError};
 pub use nest::{Gemm, LoopNest};
 pub use op::Op;
 pub use shape::Shape;
+pub use workload::Workload;

@@ -49,7 +49,12 @@ impl LoopNest {
     /// The matrix product of one group.
     #[must_use]
     pub fn gemm(&self) -> Gemm {
-        Gemm { m: self.n * self.p * self.q, k: self.c * self.r * self.s, n: self.k, groups: self.g }
+        Gemm {
+            m: self.n * self.p * self.q,
+            k: self.c * self.r * self.s,
+            n: self.k,
+            groups: self.g,
+        }
     }
 
     /// The same layer on `n` samples.

@@ -19,7 +19,12 @@ impl Padding {
     /// The same padding on all four sides.
     #[must_use]
     pub const fn same(n: usize) -> Self {
-        Self { top: n, bottom: n, left: n, right: n }
+        Self {
+            top: n,
+            bottom: n,
+            left: n,
+            right: n,
+        }
     }
 }
 

@@ -7,8 +7,10 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Shape(pub Vec<usize>);
 
-/// No tensor of one sample may hold more elements than this: 2^40.
-pub(super) const MAX_ELEMENTS: usize = 1 << 40;
+/// No tensor of one sample, and no table, may hold more elements than this: 2^40.
+const MAX_ELEMENTS: usize = 1 << 40;
+/// No kernel, stride, dilation or padding may be larger than this: 2^24. With it, no window arithmetic overflows.
+const MAX_EXTENT: usize = 1 << 24;
 
 impl Shape {
     /// The number of elements; shapes in a [`super::Network`] never exceed 2^40.
@@ -35,24 +37,48 @@ impl fmt::Display for Shape {
 }
 
 /// Positions of a window along one axis, or why there is none.
-fn positions(input: usize, pads: usize, kernel: usize, stride: usize, dilation: usize, ceil: bool) -> Result<usize, String> {
+fn positions(
+    input: usize,
+    pads: usize,
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    ceil: bool,
+) -> Result<usize, String> {
     if kernel == 0 || stride == 0 || dilation == 0 {
         return Err("kernel, stride and dilation must be at least 1".into());
     }
-    let reach = dilation.checked_mul(kernel - 1).and_then(|d| d.checked_add(1)).ok_or("its kernel overflows")?;
-    let padded = input.checked_add(pads).ok_or("its padding overflows")?;
+    if [pads, kernel, stride, dilation].iter().any(|&n| n > MAX_EXTENT) {
+        return Err("kernel, stride, dilation and padding must be at most 2^24".into());
+    }
+    let reach = dilation * (kernel - 1) + 1;
+    let padded = input + pads;
     if reach > padded {
-        return Err(format!("its window reaches over {reach} rows or columns, the padded input has {padded}"));
+        return Err(format!(
+            "its window reaches over {reach} rows or columns, the padded input has {padded}"
+        ));
     }
     let span = padded - reach;
-    Ok(if ceil { span.div_ceil(stride) } else { span / stride } + 1)
+    Ok(if ceil {
+        span.div_ceil(stride)
+    } else {
+        span / stride
+    } + 1)
 }
 
 fn map(shape: &Shape) -> Result<[usize; 3], String> {
     <[usize; 3]>::try_from(shape.0.as_slice()).map_err(|_| format!("it needs a [C, H, W] input, not {shape}"))
 }
 
-fn windows(h: usize, w: usize, pad: Padding, k: [usize; 2], s: [usize; 2], d: [usize; 2], ceil: bool) -> Result<[usize; 2], String> {
+fn windows(
+    h: usize,
+    w: usize,
+    pad: Padding,
+    k: [usize; 2],
+    s: [usize; 2],
+    d: [usize; 2],
+    ceil: bool,
+) -> Result<[usize; 2], String> {
     let add = |a: usize, b: usize| a.checked_add(b).ok_or("its padding overflows");
     Ok([
         positions(h, add(pad.top, pad.bottom)?, k[0], s[0], d[0], ceil)?,
@@ -63,7 +89,10 @@ fn windows(h: usize, w: usize, pad: Padding, k: [usize; 2], s: [usize; 2], d: [u
 fn conv(c: &Conv2d, input: &Shape) -> Result<Shape, String> {
     let [ch, h, w] = map(input)?;
     if c.groups == 0 || !ch.is_multiple_of(c.groups) || !c.out_channels.is_multiple_of(c.groups) {
-        return Err(format!("its {} groups must divide both {ch} input and {} output channels", c.groups, c.out_channels));
+        return Err(format!(
+            "its {} groups must divide both {ch} input and {} output channels",
+            c.groups, c.out_channels
+        ));
     }
     let [p, q] = windows(h, w, c.padding, c.kernel, c.stride, c.dilation, false)?;
     Ok(Shape(vec![c.out_channels, p, q]))
@@ -71,7 +100,9 @@ fn conv(c: &Conv2d, input: &Shape) -> Result<Shape, String> {
 
 fn pool(p: &Pool, input: &Shape) -> Result<Shape, String> {
     let [ch, h, w] = map(input)?;
-    if p.padding.top.max(p.padding.bottom) >= p.kernel[0].max(1) || p.padding.left.max(p.padding.right) >= p.kernel[1].max(1) {
+    if p.padding.top.max(p.padding.bottom) >= p.kernel[0].max(1)
+        || p.padding.left.max(p.padding.right) >= p.kernel[1].max(1)
+    {
         return Err("its padding must be smaller than its window".into());
     }
     let [mut rows, mut cols] = windows(h, w, p.padding, p.kernel, p.stride, [1, 1], p.ceil)?;
@@ -83,6 +114,14 @@ fn pool(p: &Pool, input: &Shape) -> Result<Shape, String> {
         cols -= 1;
     }
     Ok(Shape(vec![ch, rows, cols]))
+}
+
+/// The shape of the network's input, if it is neither empty nor too large.
+pub(super) fn input(shape: &Shape) -> Result<Shape, String> {
+    if shape.0.is_empty() {
+        return Err("an input needs at least one axis".into());
+    }
+    shape.clone().checked()
 }
 
 /// How many inputs an operation takes: lower and upper limit.
@@ -99,8 +138,16 @@ fn arity(op: &Op) -> (usize, usize) {
 pub(super) fn infer(op: &Op, inputs: &[&Shape]) -> Result<Shape, String> {
     let (least, most) = arity(op);
     if inputs.len() < least || inputs.len() > most {
-        let want = if least == most { least.to_string() } else { format!("at least {least}") };
-        return Err(format!("{} takes {want} inputs, it has {}", op.kind(), inputs.len()));
+        let want = if least == most {
+            least.to_string()
+        } else {
+            format!("at least {least}")
+        };
+        return Err(format!(
+            "{} takes {want} inputs, it has {}",
+            op.kind(),
+            inputs.len()
+        ));
     }
     let shape = match op {
         Op::Input => return Err("an input has no inferred shape".into()),
@@ -122,15 +169,28 @@ pub(super) fn infer(op: &Op, inputs: &[&Shape]) -> Result<Shape, String> {
         }
         Op::Add => {
             if let Some(other) = inputs.iter().find(|s| **s != inputs[0]) {
-                return Err(format!("it adds {} and {other}; all inputs must have one shape", inputs[0]));
+                return Err(format!(
+                    "it adds {} and {other}; all inputs must have one shape",
+                    inputs[0]
+                ));
             }
             inputs[0].clone()
         }
         Op::Concat { axis } => concat(*axis, inputs)?,
         Op::Flatten => Shape(vec![inputs[0].elements()]),
         Op::Embedding { vocabulary, features } => match inputs[0].0.as_slice() {
-            &[tokens] if *vocabulary > 0 => Shape(vec![tokens, *features]),
-            _ => return Err(format!("it needs a [tokens] input and a vocabulary, not {}", inputs[0])),
+            &[tokens] if *vocabulary > 0 => {
+                Shape(vec![*vocabulary, *features])
+                    .checked()
+                    .map_err(|_| "its table is empty or has more than 2^40 elements")?;
+                Shape(vec![tokens, *features])
+            }
+            _ => {
+                return Err(format!(
+                    "it needs a [tokens] input and a vocabulary, not {}",
+                    inputs[0]
+                ));
+            }
         },
     };
     shape.checked()
@@ -139,11 +199,20 @@ pub(super) fn infer(op: &Op, inputs: &[&Shape]) -> Result<Shape, String> {
 fn matmul(transpose_b: bool, a: &Shape, b: &Shape) -> Result<Shape, String> {
     let n = a.0.len();
     if n < 2 || b.0.len() != n || a.0[..n - 2] != b.0[..n - 2] {
-        return Err(format!("it multiplies {a} and {b}; both need the same leading axes and at least two axes"));
+        return Err(format!(
+            "it multiplies {a} and {b}; both need the same leading axes and at least two axes"
+        ));
     }
-    let (k, cols) = if transpose_b { (b.0[n - 1], b.0[n - 2]) } else { (b.0[n - 2], b.0[n - 1]) };
+    let (k, cols) = if transpose_b {
+        (b.0[n - 1], b.0[n - 2])
+    } else {
+        (b.0[n - 2], b.0[n - 1])
+    };
     if a.0[n - 1] != k {
-        return Err(format!("it multiplies {a} and {b}; the inner axes {} and {k} differ", a.0[n - 1]));
+        return Err(format!(
+            "it multiplies {a} and {b}; the inner axes {} and {k} differ",
+            a.0[n - 1]
+        ));
     }
     let mut axes = a.0.clone();
     axes[n - 1] = cols;
@@ -158,9 +227,14 @@ fn concat(axis: usize, inputs: &[&Shape]) -> Result<Shape, String> {
     for other in &inputs[1..] {
         let fits = other.0.len() == axes.len() && (0..axes.len()).all(|i| i == axis || other.0[i] == axes[i]);
         if !fits {
-            return Err(format!("it joins {} and {other}; they must agree but for axis {axis}", inputs[0]));
+            return Err(format!(
+                "it joins {} and {other}; they must agree but for axis {axis}",
+                inputs[0]
+            ));
         }
-        axes[axis] = axes[axis].checked_add(other.0[axis]).ok_or("its output overflows")?;
+        axes[axis] = axes[axis]
+            .checked_add(other.0[axis])
+            .ok_or("its output overflows")?;
     }
     Ok(Shape(axes))
 }
