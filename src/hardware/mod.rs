@@ -1,8 +1,12 @@
 //! The accelerator: a checked profile, read from strict TOML.
 
 mod profile;
+mod raw;
+mod read;
+pub mod zoo;
 
 pub use profile::{
-    SiliconArea, Dataflow, Engine, EngineKind, EnergyTable, FeaturePort, Fpga, MacEnergy, Memory, MemoryKind, Partition, Profile, Slices, Sourced,
-    Synchronisation, Systolic, TensorKind,
+    Dataflow, EnergyTable, Engine, EngineKind, FeaturePort, Fpga, MacEnergy, Memory, MemoryKind, Partition,
+    Profile, SiliconArea, Slices, Sourced, Synchronisation, Systolic, TensorKind,
 };
+pub use read::OpenError;
