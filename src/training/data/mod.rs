@@ -1,12 +1,14 @@
 //! Data sets in memory.
+//!
+//! [`load_directory`] reads MNIST, Fashion-MNIST and any other directory that holds four IDX files of the same
+//! names. Pixels become value / 255; nothing is normalised further, shuffled or dropped.
 
-/// Labelled samples: pixels in [0, 1] (value / 255), row-major `C×H×W` sample by sample.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Samples {
-    /// Samples × elements.
-    pub inputs: Vec<f32>,
-    /// One class per sample.
-    pub labels: Vec<u32>,
-    /// Axes of one sample.
-    pub shape: Vec<usize>,
-}
+mod directory;
+mod error;
+mod idx;
+mod samples;
+
+pub use directory::{Dataset, load_directory};
+pub use error::DataError;
+pub use idx::{read_images, read_labels};
+pub use samples::Samples;
