@@ -24,7 +24,12 @@ pub struct Target {
 
 impl Target {
     /// The layer as it is: every weight, `float32`.
-    pub const DENSE: Self = Self { structure: Structure::Unstructured, density: 1.0, precision: Precision::Float32, encoding: Encoding::Dense };
+    pub const DENSE: Self = Self {
+        structure: Structure::Unstructured,
+        density: 1.0,
+        precision: Precision::Float32,
+        encoding: Encoding::Dense,
+    };
 
     /// Weights kept of `total`: the density's share, rounded to the nearest, at least one.
     #[must_use]

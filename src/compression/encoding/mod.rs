@@ -1,8 +1,26 @@
 //! How a sparse tensor lies in memory. One file per encoding; the list below is the only other place that
 //! names it.
+//!
+//! A stored tensor is a [`Mask`] and one *code* of `value_bits` bits for each position alive, in row-major order.
+//! Codes of [`FLOAT_BITS`] bits are `f32` bit patterns, whose all-zero code can stand for a position that is not
+//! alive. Narrower codes are levels, and all of them are taken: a zero then needs bits of its own wherever an
+//! encoding stores one. The number of positions alive is not in the stream; whoever stores a stream stores it
+//! beside (see [`Layout`]).
 
+mod bitmap;
+mod bits;
+mod dense;
+mod relative_index;
+
+pub use bits::{BitReader, BitWriter};
+pub use relative_index::{Entries, best_width, entries, entries_in};
+
+use super::Mask;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Bits of a code that is an `f32`; the only codes among which zero is free.
+pub const FLOAT_BITS: u32 = 32;
 
 /// The encodings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -18,4 +36,204 @@ pub enum Encoding {
         #[schemars(range(min = 1, max = 16))]
         bits: u8,
     },
+}
+
+/// What a tensor takes in an encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Size {
+    /// Bits of the values; those of zeros and fillers included.
+    pub values_bits: u64,
+    /// Bits that say where the values belong.
+    pub index_bits: u64,
+    /// Stored values; zeros and fillers included.
+    pub entries: u64,
+}
+
+impl Size {
+    /// All bits: the stream is this long, rounded up to a byte.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        self.values_bits + self.index_bits
+    }
+
+    /// The stream's length in bytes.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        self.bits().div_ceil(8)
+    }
+}
+
+/// What a decoder must know beside the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// GEMM rows.
+    pub rows: usize,
+    /// GEMM columns.
+    pub cols: usize,
+    /// Positions alive.
+    pub non_zeros: usize,
+    /// Bits of a code, 1 to 32.
+    pub value_bits: u32,
+}
+
+impl Layout {
+    /// The layout of a mask.
+    #[must_use]
+    pub fn of(mask: &Mask, value_bits: u32) -> Self {
+        Self {
+            rows: mask.rows(),
+            cols: mask.cols(),
+            non_zeros: mask.count(),
+            value_bits,
+        }
+    }
+}
+
+/// Why a tensor was not encoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// One code per position alive is needed.
+    #[error("{codes} codes for {non_zeros} positions alive: give one code per position, in row-major order")]
+    Count {
+        /// Codes given.
+        codes: usize,
+        /// Positions alive.
+        non_zeros: usize,
+    },
+    /// Codes take 1 to 32 bits.
+    #[error("a code of {0} bits: use 1 to 32")]
+    ValueBits(u32),
+    /// Run lengths take 1 to 16 bits.
+    #[error("a run length of {0} bits: use 1 to 16")]
+    IndexBits(u8),
+    /// A code is wider than its field.
+    #[error("code {code} of entry {entry} does not fit {value_bits} bits")]
+    Code {
+        /// Which code.
+        entry: usize,
+        /// Its value.
+        code: u32,
+        /// The field's width.
+        value_bits: u32,
+    },
+    /// A position alive holds the float +0, which marks positions that are not.
+    #[error(
+        "entry {entry} holds +0.0, the code of a position that is not alive: take the mask of the non-zeros"
+    )]
+    Zero {
+        /// Which code.
+        entry: usize,
+    },
+}
+
+/// Why a stream was not decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The layout contradicts itself or names widths that do not exist.
+    #[error("no stream has this layout: {0}")]
+    Layout(&'static str),
+    /// The stream ends early.
+    #[error("the stream ends before its last value: it is truncated")]
+    Truncated,
+    /// The stream says something that an encoder never writes.
+    #[error("the stream is corrupt: {0}")]
+    Corrupt(&'static str),
+}
+
+impl Encoding {
+    /// What the tensor takes, without writing it.
+    ///
+    /// # Errors
+    /// When a width is outside its range.
+    pub fn size(self, mask: &Mask, value_bits: u32) -> Result<Size, EncodeError> {
+        self.check(value_bits)?;
+        Ok(match self {
+            Self::Dense => dense::size(mask, value_bits),
+            Self::Bitmap => bitmap::size(mask, value_bits),
+            Self::RelativeIndex { bits } => relative_index::size(mask, bits, value_bits),
+        })
+    }
+
+    /// The bit stream of a tensor: `codes` are those of the positions alive, in row-major order. It is
+    /// [`Size::bytes`] long.
+    ///
+    /// # Errors
+    /// When a width is outside its range, or the codes do not fit the mask or the width.
+    pub fn encode(self, mask: &Mask, codes: &[u32], value_bits: u32) -> Result<Vec<u8>, EncodeError> {
+        self.check(value_bits)?;
+        let non_zeros = mask.count();
+        if codes.len() != non_zeros {
+            return Err(EncodeError::Count {
+                codes: codes.len(),
+                non_zeros,
+            });
+        }
+        for (entry, &code) in codes.iter().enumerate() {
+            if code.checked_shr(value_bits).unwrap_or(0) != 0 {
+                return Err(EncodeError::Code {
+                    entry,
+                    code,
+                    value_bits,
+                });
+            }
+            if code == 0 && has_zero(value_bits) {
+                return Err(EncodeError::Zero { entry });
+            }
+        }
+        let mut out = BitWriter::new();
+        match self {
+            Self::Dense => dense::encode(&mut out, mask, codes, value_bits),
+            Self::Bitmap => bitmap::encode(&mut out, mask, codes, value_bits),
+            Self::RelativeIndex { bits } => relative_index::encode(&mut out, mask, codes, bits, value_bits),
+        }
+        Ok(out.finish())
+    }
+
+    /// The mask and codes of a bit stream.
+    ///
+    /// # Errors
+    /// When the stream is not one that [`Encoding::encode`] writes for a tensor of this layout.
+    pub fn decode(self, stream: &[u8], layout: Layout) -> Result<(Mask, Vec<u32>), DecodeError> {
+        self.check(layout.value_bits)
+            .map_err(|_| DecodeError::Layout("a width is outside its range"))?;
+        let positions = layout
+            .rows
+            .checked_mul(layout.cols)
+            .ok_or(DecodeError::Layout("too many positions"))?;
+        if layout.non_zeros > positions {
+            return Err(DecodeError::Layout("more non-zeros than positions"));
+        }
+        // every code takes a bit at least: refuse before memory is taken for what cannot be there
+        if layout.non_zeros.div_ceil(8) > stream.len() {
+            return Err(DecodeError::Truncated);
+        }
+        let mut input = BitReader::new(stream);
+        let (mask, codes) = match self {
+            Self::Dense => dense::decode(&mut input, layout),
+            Self::Bitmap => bitmap::decode(&mut input, layout),
+            Self::RelativeIndex { bits } => relative_index::decode(&mut input, layout, bits),
+        }?;
+        if !input.at_end() {
+            return Err(DecodeError::Corrupt("it goes on after its last value"));
+        }
+        if has_zero(layout.value_bits) && codes.contains(&0) {
+            return Err(DecodeError::Corrupt("a position alive holds +0.0"));
+        }
+        Ok((mask, codes))
+    }
+
+    fn check(self, value_bits: u32) -> Result<(), EncodeError> {
+        if !(1..=32).contains(&value_bits) {
+            return Err(EncodeError::ValueBits(value_bits));
+        }
+        match self {
+            Self::RelativeIndex { bits } if !(1..=16).contains(&bits) => Err(EncodeError::IndexBits(bits)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether codes of this width have one to spare for zero.
+fn has_zero(value_bits: u32) -> bool {
+    value_bits == FLOAT_BITS
 }

@@ -2,6 +2,7 @@
 //! names it.
 
 mod equal_interval;
+mod interval_search;
 
 pub use equal_interval::EqualInterval;
 
