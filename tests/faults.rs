@@ -28,7 +28,9 @@ fn with_head(layers: &str) -> String {
 
 #[test]
 fn unknown_key() {
-    insta::assert_snapshot!(screen(&with_head("[[layer]]\nname = \"conv1\"\nop = \"conv\"\nout_channels = 20\nkernel = 5\n")));
+    insta::assert_snapshot!(screen(&with_head(
+        "[[layer]]\nname = \"conv1\"\nop = \"conv\"\nout_channels = 20\nkernel = 5\n"
+    )));
 }
 
 #[test]
@@ -80,7 +82,9 @@ fn shapes_that_do_not_fit() {
 
 #[test]
 fn two_to_the_forty_channels() {
-    insta::assert_snapshot!(screen(&with_head("[[layer]]\nname = \"conv1\"\nop = \"conv\"\nout-channels = 1_099_511_627_776\nkernel = 5\n")));
+    insta::assert_snapshot!(screen(&with_head(
+        "[[layer]]\nname = \"conv1\"\nop = \"conv\"\nout-channels = 1_099_511_627_776\nkernel = 5\n"
+    )));
 }
 
 #[test]
@@ -123,12 +127,39 @@ fn files_that_cannot_be_read() {
         assert!(screen.contains("help: "), "{screen}");
         error
     };
-    assert!(matches!(cause(&directory.path().join("none.toml")), DocumentError::Missing { .. }));
+    assert!(matches!(
+        cause(&directory.path().join("none.toml")),
+        DocumentError::Missing { .. }
+    ));
     assert!(matches!(cause(directory.path()), DocumentError::Directory { .. }));
-    assert!(matches!(cause(&file("latin.toml", b"a = 1\nname = \"\xe9\"\n")), DocumentError::Encoding { offset: 14, line: 2, .. }));
+    assert!(matches!(
+        cause(&file("latin.toml", b"a = 1\nname = \"\xe9\"\n")),
+        DocumentError::Encoding {
+            offset: 14,
+            line: 2,
+            ..
+        }
+    ));
     let big = directory.path().join("big.toml");
-    std::fs::File::create(&big).and_then(|f| f.set_len((16 << 20) + 1)).expect("a sparse file");
+    std::fs::File::create(&big)
+        .and_then(|f| f.set_len((16 << 20) + 1))
+        .expect("a sparse file");
     assert!(matches!(cause(&big), DocumentError::TooLarge { .. }));
     let (_, text) = zoo::list()[0];
-    assert_eq!(Source::read(file("good.toml", text.as_bytes())).expect("readable").text, text);
+    assert_eq!(
+        Source::read(file("good.toml", text.as_bytes()))
+            .expect("readable")
+            .text,
+        text
+    );
+}
+
+#[test]
+fn a_name_that_no_workload_has() {
+    let error = Workload::find("lenet-5").expect_err("the name has no dash");
+    insta::assert_snapshot!(render(&error));
+    assert!(matches!(
+        Workload::find("./lenet5"),
+        Err(DocumentError::Missing { .. })
+    ));
 }

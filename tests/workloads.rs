@@ -1,6 +1,10 @@
 //! The workloads that come with the program, against published counts.
+#![allow(clippy::print_stdout)] // a skipped comparison and a measured time are told to whoever runs the tests
 
+use cosparse::document::{Source, write_schema};
+use cosparse::network::workload::{DataFormat, OptimiserSpec, ScheduleSpec, TrainingSpec, WorkloadFile};
 use cosparse::network::{Network, Workload, zoo};
+use std::collections::BTreeMap;
 
 fn workload(name: &str) -> Workload {
     let source = zoo::find(name).expect("a shipped workload");
@@ -128,4 +132,182 @@ fn resnet50_has_25_56_million_parameters() {
         network.macs()
     );
     assert_eq!(network.weighted().count(), 54);
+}
+
+/// The recipe by which LeNet-5's dense baseline is trained: Adam, batch 128, 9 epochs, peak 2e-3 after 10 % of
+/// the steps, cosine to 0, shifts of 2 pixels; 55,000 images train and 5,000 validate.
+#[test]
+fn lenet5_names_its_data_and_training() {
+    let workload = workload("lenet5");
+    let data = workload.data.expect("MNIST");
+    assert_eq!(
+        (data.format, data.directory.as_str(), data.validation),
+        (DataFormat::Idx, "data/mnist", 5_000)
+    );
+    let expected = TrainingSpec {
+        optimiser: OptimiserSpec::Adam,
+        epochs: 9,
+        batch: 128,
+        learning_rate: 2e-3,
+        weight_decay: 5e-5,
+        schedule: ScheduleSpec::Cosine,
+        warm_up: 0.1,
+        augment_shift: 2,
+        seed: 1,
+    };
+    assert_eq!(workload.training, Some(expected));
+}
+
+/// The schema that editors use is the one the program checks. `UPDATE_SCHEMAS=1` writes it anew.
+#[test]
+fn the_schema_file_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/workloads/schema.json");
+    let schema = write_schema::<WorkloadFile>();
+    if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+        std::fs::write(path, &schema).expect("writing the schema");
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        written == schema,
+        "workloads/schema.json is out of date: run the tests with UPDATE_SCHEMAS=1 and look at the change"
+    );
+}
+
+/// Output shapes that ONNX's shape inference found for torchvision's exported networks.
+#[test]
+fn resnet_shapes_are_those_of_the_exported_networks() {
+    for (name, file) in [("resnet18", "resnet18_ts"), ("resnet50", "resnet50_ts")] {
+        let path = format!(
+            "{}/../shared/data/onnx/{file}.shapes.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let Ok(text) = std::fs::read_to_string(path) else {
+            println!("skipped: ../shared not found");
+            return;
+        };
+        let shapes: BTreeMap<String, serde_json::Value> =
+            serde_json::from_str(&text).expect("a table of shapes");
+        let network = workload(name).network;
+        let mut compared = 0;
+        for (_, layer) in network.layers() {
+            // `/layer1/layer1.0/conv1/Conv_output_0` is the output of `layer1.0.conv1`
+            let module = match layer.name.split_once('.') {
+                Some((stage, rest)) => {
+                    let (block, rest) = rest.split_once('.').expect("stage.block.layer");
+                    let rest = rest.replace("downsample.", "downsample/downsample.");
+                    format!("/{stage}/{stage}.{block}/{rest}/")
+                }
+                None => format!("/{}/", layer.name),
+            };
+            let Some(shape) = shapes
+                .iter()
+                .find(|(k, _)| k.starts_with(&module) && k.contains("Conv_output_0"))
+            else {
+                continue;
+            };
+            let axes: Vec<usize> = serde_json::from_value(shape.1.clone()).expect("a list of axes");
+            assert_eq!(axes[1..], layer.output.0, "{name} {}", layer.name);
+            compared += 1;
+        }
+        assert_eq!(
+            compared,
+            network.weighted().count() - 1,
+            "every convolution of {name} is compared"
+        );
+    }
+}
+
+/// Reading the longest shipped file is a matter of milliseconds in an optimised build; the bound here leaves room
+/// for unoptimised ones on busy machines.
+#[test]
+fn resnet50_is_read_quickly() {
+    let source = zoo::find("resnet50").expect("a shipped workload");
+    let best = (0..5).map(|_| {
+        let start = std::time::Instant::now();
+        let workload = Workload::from_source(&source).expect("valid");
+        assert_eq!(workload.name, "resnet50");
+        start.elapsed()
+    });
+    let best = best.min().expect("five runs");
+    println!("resnet50 is read in {best:?}");
+    assert!(best.as_millis() < 100, "{best:?}");
+}
+
+/// Activation densities are read with their source, layers without one are dense; the optional training keys of
+/// `sgd` and of the `step` schedule reach the checked form.
+#[test]
+fn densities_and_step_schedules_are_read() {
+    let text = r#"
+name = "net"
+description = "a test"
+source = "made up"
+input = { shape = [3, 9, 9] }
+
+[training]
+optimiser = "sgd"
+epochs = 90
+batch = 256
+learning-rate = 1e-1
+schedule = "step"
+step-epochs = 30
+step-factor = 0.1
+
+[[layer]]
+name = "conv1"
+op = "conv"
+out-channels = 4
+kernel = [3, 5]
+stride = [2, 1]
+padding = [1, 0, 2, 2]
+
+[[layer]]
+name = "conv2"
+op = "conv"
+out-channels = 2
+kernel = 1
+activation-density = 0.25
+activation-source = "counted on ten images"
+"#;
+    let workload = Workload::from_source(&Source::new("net.toml", text)).expect("valid");
+    let network = &workload.network;
+    let layer = |name: &str| network.layer(network.find(name).expect("a layer of this name"));
+    // rows: (1 + 9 + 0 - 3) / 2 + 1 = 4; columns: (2 + 9 + 2 - 5) / 1 + 1 = 9
+    assert_eq!(layer("conv1").output.0, [4, 4, 9]);
+    assert!((workload.activation_density(layer("conv1")) - 1.0).abs() < f64::EPSILON);
+    assert!((workload.activation_density(layer("conv2")) - 0.25).abs() < f64::EPSILON);
+    assert_eq!(workload.activations["conv2"].source, "counted on ten images");
+    let training = workload.training.expect("a training table");
+    assert_eq!(training.optimiser, OptimiserSpec::Sgd { momentum: 0.9 });
+    assert_eq!(
+        training.schedule,
+        ScheduleSpec::Step {
+            epochs: 30,
+            factor: 0.1
+        }
+    );
+}
+
+/// A large file full of faults is refused in a moment, and so is one that nests without end.
+#[test]
+fn hostile_files_are_refused_quickly() {
+    let head = "name = \"n\"\ndescription = \"\"\nsource = \"s\"\ninput = { shape = [3, 9, 9] }\n";
+    let layers: Vec<String> = (0..20_000)
+        .map(|i| {
+            format!(
+                "[[layer]]\nname = \"layer{i}\"\nop = \"flatten\"\ninput = \"layr{}\"\n",
+                i + 1
+            )
+        })
+        .collect();
+    let nested = format!("name = {}1{}\n", "[".repeat(100_000), "]".repeat(100_000));
+    let dotted = format!("{}name = 1\n", "input.".repeat(100_000));
+    let start = std::time::Instant::now();
+    for text in [format!("{head}{}", layers.concat()), nested, dotted] {
+        let faults = Workload::from_source(&Source::new("net.toml", text))
+            .expect_err("faults")
+            .faults;
+        assert!((1..=50).contains(&faults.len()), "{}", faults.len());
+    }
+    println!("refused in {:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 20);
 }

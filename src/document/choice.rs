@@ -1,6 +1,7 @@
 //! Which variant of a `oneOf` or `anyOf` a value is meant to be.
 
-use super::check::{Checker, MOST_STEPS, Name, Node, accepts, brief, kind, mismatch, types, words};
+use super::check::{Checker, MOST_STEPS, Node};
+use super::wording::{Name, accepts, brief, kind, mismatch, types, words};
 use serde_json::{Map, Value as Json};
 use toml::de::{DeTable, DeValue};
 

@@ -10,6 +10,7 @@ mod check;
 mod choice;
 mod nearest;
 mod read;
+mod wording;
 
 pub use at::At;
 pub(crate) use nearest::nearest;
@@ -100,11 +101,10 @@ impl Source {
     pub fn faults(&self, mut faults: Vec<Fault>) -> Faults {
         faults.sort_by_key(|f| f.span.offset());
         if faults.len() > MOST_FAULTS {
-            let more = faults.len() - (MOST_FAULTS - 1);
-            let first = faults[MOST_FAULTS - 1].span;
+            let next = faults[MOST_FAULTS - 1].span;
             faults.truncate(MOST_FAULTS - 1);
             let help = "mend the first ones and run again; is this the file you meant?";
-            faults.push(Fault::new(first, format!("{more} more faults follow"), help).label("the next one"));
+            faults.push(Fault::new(next, "more faults follow", help).label("the next one"));
         }
         let source_code = Arc::new(NamedSource::new(&self.name, self.text.clone()));
         Faults {
@@ -122,7 +122,7 @@ impl Source {
         let syntax = "the file is not TOML at this place; see https://toml.io for its rules";
         let root = DeTable::parse(&self.text).map_err(|e| self.faults(vec![self.fault_of(&e, syntax)]))?;
         let schema = schemars::schema_for!(T).to_value();
-        let faults = check::check(&schema, &root);
+        let faults = check::check(&schema, root);
         if !faults.is_empty() {
             return Err(self.faults(faults));
         }

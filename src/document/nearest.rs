@@ -5,11 +5,12 @@ const MOST_EDITS: usize = 3;
 
 /// The candidate with the fewest edits from `word`, if it is near enough; ties go to the first.
 pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let word = normal(word);
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
         // a third of the letters may be wrong, at least one
         let limit = (candidate.chars().count() / 3).clamp(1, MOST_EDITS);
-        if let Some(edits) = edits(&normal(word), &normal(candidate), limit)
+        if let Some(edits) = edits(&word, &normal(candidate), limit)
             && best.is_none_or(|(least, _)| edits < least)
         {
             best = Some((edits, candidate));

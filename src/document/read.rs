@@ -1,6 +1,6 @@
 //! Files: read whole, bounded, as UTF-8.
 
-use super::{Faults, Source};
+use super::{Faults, Source, nearest};
 use miette::Diagnostic;
 use std::fs::File;
 use std::io::{self, Read};
@@ -66,6 +66,17 @@ pub enum DocumentError {
         /// What the system said.
         source: io::Error,
     },
+    /// A name that is neither a file nor known to the program.
+    #[error("there is no {kind} `{name}`")]
+    #[diagnostic(code(cosparse::document::unknown), help("{help}"))]
+    Unknown {
+        /// What was asked for, as "workload".
+        kind: &'static str,
+        /// The name as it was given.
+        name: String,
+        /// The names there are.
+        help: String,
+    },
     /// The file was read, and its contents have faults.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -75,6 +86,20 @@ pub enum DocumentError {
 impl From<Faults> for DocumentError {
     fn from(faults: Faults) -> Self {
         Self::Faults(Box::new(faults))
+    }
+}
+
+impl DocumentError {
+    /// The error for a name that is not among the known ones.
+    pub fn unknown(kind: &'static str, name: &str, known: &[&str]) -> Self {
+        let near = nearest(name, known.iter().copied())
+            .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
+        let help = format!("{near}known: {}; or give the path of a file", known.join(", "));
+        Self::Unknown {
+            kind,
+            name: name.into(),
+            help,
+        }
     }
 }
 
@@ -109,7 +134,7 @@ impl Source {
             Ok(text) => Ok(Self::new(path.display().to_string(), text)),
             Err(error) => {
                 let offset = error.utf8_error().valid_up_to();
-                let line = 1 + error.as_bytes()[..offset].iter().filter(|&&b| b == b'\n').count();
+                let line = error.as_bytes()[..offset].split(|&b| b == b'\n').count();
                 Err(DocumentError::Encoding {
                     path: path.into(),
                     offset,

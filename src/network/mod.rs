@@ -3,13 +3,17 @@
 
 pub mod op;
 
+mod builder;
+mod error;
 mod graph;
 mod nest;
 mod shape;
 pub mod workload;
 pub mod zoo;
 
-pub use graph::{Layer, LayerId, Network, NetworkBuilder, NetworkError};
+pub use builder::NetworkBuilder;
+pub use error::NetworkError;
+pub use graph::{Layer, LayerId, Network};
 pub use nest::{Gemm, LoopNest};
 pub use op::Op;
 pub use shape::Shape;

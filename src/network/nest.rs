@@ -1,5 +1,7 @@
 //! What a layer asks of an array: its loop nest and its view as a matrix product.
 
+use crate::units::{self, Overflow};
+
 /// The loops of a layer that multiplies: batch N, groups G, output channels per group K, input channels per
 /// group C, output rows P and columns Q, kernel rows R and columns S.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +46,14 @@ impl LoopNest {
     #[must_use]
     pub fn macs(&self) -> u64 {
         self.n * self.g * self.k * self.c * self.p * self.q * self.r * self.s
+    }
+
+    /// Multiply-accumulates, for batches that come from outside.
+    ///
+    /// # Errors
+    /// When the batch is so large that the product does not fit.
+    pub fn checked_macs(&self) -> Result<u64, Overflow> {
+        units::product(&[self.n, self.g, self.k, self.c, self.p, self.q, self.r, self.s])
     }
 
     /// The matrix product of one group.

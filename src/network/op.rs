@@ -67,7 +67,7 @@ pub struct Pool {
     pub stride: [usize; 2],
     /// Padding.
     pub padding: Padding,
-    /// Whether a last window that hangs over the edge counts (Caffe) or not (PyTorch's default).
+    /// Whether a last window that hangs over the edge counts (Caffe) or not (`PyTorch`'s default).
     pub ceil: bool,
 }
 

@@ -315,12 +315,12 @@ fn yes() -> bool {
     true
 }
 
-/// PyTorch's default for batch normalisation.
+/// `PyTorch`'s default for batch normalisation.
 fn batch_eps() -> f32 {
     1e-5
 }
 
-/// PyTorch's default for layer normalisation.
+/// `PyTorch`'s default for layer normalisation.
 fn layer_eps() -> f32 {
     1e-5
 }

@@ -4,8 +4,11 @@ use super::form::{LayerForm, WorkloadFile};
 use super::{ActivationDensity, refuse};
 use crate::document::{At, Fault, nearest};
 use crate::network::{Network, NetworkBuilder, NetworkError, Shape};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+
+/// Errors that are looked up in the file; a screen shows fewer.
+const MOST_ERRORS: usize = 60;
 
 /// The activation densities of all layers, each with its source.
 pub(super) fn activations(
@@ -55,18 +58,13 @@ pub(super) fn network(file: &WorkloadFile, faults: &mut Vec<Fault>) -> Option<Ne
                 "keep one of them",
             )
         });
-        let reads: Vec<&str> = match (&layer.input, &layer.inputs) {
-            (Some(one), _) => vec![one.value.as_str()],
-            (None, Some(several)) => several.iter().map(|i| i.value.as_str()).collect(),
-            (None, None) => vec![before],
-        };
-        builder.layer(&layer.name.value, layer.op.op(), &reads);
+        builder.layer(&layer.name.value, layer.op.op(), &reads(layer, before));
         before = &layer.name.value;
     }
     match builder.check() {
         Ok(network) => Some(network),
         Err(errors) => {
-            faults.extend(errors.iter().map(|error| fault(file, error)));
+            faults.extend(errors.iter().take(MOST_ERRORS).map(|error| fault(file, error)));
             None
         }
     }
@@ -101,11 +99,14 @@ fn fault(file: &WorkloadFile, error: &NetworkError) -> Fault {
                 help,
             )
         }
-        NetworkError::Cycle { .. } => (
-            span,
-            "on the cycle",
-            "let one layer of the cycle read an earlier layer".into(),
-        ),
+        NetworkError::Cycle { layer } => {
+            let way = cycle(file, layer).join(" reads ");
+            (
+                span,
+                "on the cycle",
+                format!("{way}: let one of these layers read an earlier layer"),
+            )
+        }
         NetworkError::Outputs { first, .. } => (
             span,
             "read by no layer",
@@ -120,6 +121,54 @@ fn fault(file: &WorkloadFile, error: &NetworkError) -> Fault {
         NetworkError::Missing { .. } => (span, "this network", "add a layer".into()),
     };
     Fault::new(span, error.to_string(), help).label(label)
+}
+
+/// The names a layer reads, when `before` stands before it.
+fn reads<'f>(layer: &'f LayerForm, before: &'f str) -> Vec<&'f str> {
+    match (&layer.input, &layer.inputs) {
+        (Some(one), _) => vec![one.value.as_str()],
+        (None, Some(several)) => several.iter().map(|i| i.value.as_str()).collect(),
+        (None, None) => vec![before],
+    }
+}
+
+/// The shortest way from a layer back to itself, as quoted names; long ways are cut in the middle.
+fn cycle(file: &WorkloadFile, layer: &str) -> Vec<String> {
+    const MOST: usize = 8;
+    let before = std::iter::once(file.input.value.name.as_str())
+        .chain(file.layer.iter().map(|l| l.name.value.as_str()));
+    let edges: BTreeMap<&str, Vec<&str>> = file
+        .layer
+        .iter()
+        .zip(before)
+        .map(|(l, b)| (l.name.value.as_str(), reads(l, b)))
+        .collect();
+    // breadth first, from the layer along what it reads; each name remembers who reads it
+    let mut reader: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut queue = VecDeque::from([layer]);
+    while let Some(name) = queue.pop_front().filter(|_| !reader.contains_key(layer)) {
+        for &input in edges.get(name).into_iter().flatten() {
+            if !reader.contains_key(input) {
+                reader.insert(input, name);
+                queue.push_back(input);
+            }
+        }
+    }
+    let mut way = vec![format!("`{layer}`")];
+    let mut here = reader.get(layer).copied();
+    while let Some(name) = here {
+        way.push(format!("`{name}`"));
+        here = if name == layer {
+            None
+        } else {
+            reader.get(name).copied()
+        };
+    }
+    way.reverse();
+    if way.len() > MOST {
+        way.splice(MOST / 2..way.len() - MOST / 2, ["…".to_string()]);
+    }
+    way
 }
 
 /// Where a layer names an input.

@@ -10,7 +10,7 @@ pub use spec::{
     ActivationDensity, Baseline, DataFormat, DataSpec, OptimiserSpec, ScheduleSpec, TrainingSpec,
 };
 
-use super::{Layer, Network};
+use super::{Layer, Network, zoo};
 use crate::document::{DocumentError, Fault, Faults, Source};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -69,6 +69,23 @@ impl Workload {
     /// When the file cannot be read, or has faults.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DocumentError> {
         Ok(Self::from_source(&Source::read(path)?)?)
+    }
+
+    /// Reads the workload of a name that comes with the program ([`zoo`]), or else of a path.
+    ///
+    /// # Errors
+    /// When there is neither such a name nor such a file, when the file cannot be read, or has faults.
+    pub fn find(name_or_path: &str) -> Result<Self, DocumentError> {
+        if let Some(source) = zoo::find(name_or_path) {
+            return Ok(Self::from_source(&source)?);
+        }
+        Self::open(name_or_path).map_err(|error| match error {
+            DocumentError::Missing { .. } if !name_or_path.contains(['/', '\\']) => {
+                let known: Vec<&str> = zoo::list().iter().map(|(name, _)| *name).collect();
+                DocumentError::unknown("workload", name_or_path, &known)
+            }
+            other => other,
+        })
     }
 
     /// The portion of a layer's input activations that are not zero; 1 where the workload does not say.
