@@ -229,6 +229,6 @@ pub struct Fpga {
     pub ff: u64,
     /// Block RAM in 18-kbit halves.
     pub bram18: u64,
-    /// UltraRAM blocks.
+    /// `UltraRAM` blocks.
     pub uram: u64,
 }

@@ -123,6 +123,10 @@ pub(crate) struct RawEngine {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Dataflow")]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "the field's terms, as they stand in the file"
+)]
 pub(crate) enum RawDataflow {
     /// ws
     WeightStationary,

@@ -138,11 +138,14 @@ impl Reader {
         match raw.get_ref().parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                // the message of a quantity names the units; the range message does not need them
                 let help = match &error {
-                    QuantityError::Form { units, .. } | QuantityError::Unit { units, .. } => {
-                        format!("units that fit: {units}")
-                    }
+                    QuantityError::Unit { unit, units, .. } => units
+                        .split(' ')
+                        .find(|known| known.trim_matches('`').eq_ignore_ascii_case(unit))
+                        .map_or("check the unit against the key".into(), |known| {
+                            format!("did you mean {known}?")
+                        }),
+                    QuantityError::Form { .. } => "put number and unit in one string".into(),
                     QuantityError::Range { .. } => "write a value inside the range".into(),
                 };
                 self.fault(raw.span(), error.to_string(), help);

@@ -34,7 +34,13 @@ macro_rules! shipped {
     };
 }
 
-const SHIPPED: &[Shipped] = shipped!["admm-nn-40nm", "tpu-v1-28nm"];
+const SHIPPED: &[Shipped] = shipped![
+    "admm-nn-40nm",
+    "eie-45nm",
+    "eyeriss-65nm",
+    "tpu-v1-28nm",
+    "zynq-7020"
+];
 
 /// All shipped profiles in the order of their names.
 #[must_use]

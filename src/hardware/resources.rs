@@ -1,0 +1,412 @@
+//! FPGA resources of an engine with the profile's buffers, and whether they fit the part.
+//!
+//! The forms were read off synthesis runs of single PEs (Yosys 0.23, `synth_xilinx`; the points stand in
+//! `tests/data/fpga_synthesis_points.csv`). DSP and block RAM counts are exact on all of them. Look-up tables and
+//! flip-flops are within 15 % on average; they leave out control, the memory controller and routing, so a design
+//! near the limit of these two may fail to close.
+
+use super::{Engine, EngineKind, Fpga, MemoryKind, Partition, Profile, Synchronisation};
+use crate::compression::encoding::Encoding;
+use crate::units::{Overflow, add, mul};
+
+/// Depth and width of an 18-kbit block RAM half in each of its shapes.
+const BRAM18_SHAPES: [(u64, u64); 6] = [(16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36)];
+
+/// The FPGA families whose forms are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// 7 series, with DSP48E1.
+    Series7,
+    /// `UltraScale+`, with DSP48E2 and `UltraRAM`.
+    UltraScalePlus,
+}
+
+impl Family {
+    /// The family of a part, as `xc7z020` or `xczu9eg`; `None` for one whose forms are not known.
+    #[must_use]
+    pub fn of(part: &str) -> Option<Self> {
+        let part = part.to_ascii_lowercase();
+        let plus = ["xcku", "xcvu", "xcau"].iter().any(|p| part.starts_with(p)) && part.contains('p');
+        if part.starts_with("xc7") {
+            Some(Self::Series7)
+        } else if part.starts_with("xczu") || part.starts_with("xck26") || plus {
+            Some(Self::UltraScalePlus)
+        } else {
+            None // an xcku or xcvu part without a `p` is UltraScale, whose slices differ
+        }
+    }
+}
+
+/// What multiplies in a PE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Multiplier {
+    /// DSP slices where the operands are wide enough to earn one.
+    Dsp {
+        /// Whether the accumulator is packed into the slice, as vendor tools do; else it is logic.
+        packed_accumulator: bool,
+    },
+    /// Look-up tables only.
+    Lut,
+}
+
+/// Widths of a PE in bits, each 1 to 64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Widths {
+    /// Weight.
+    pub weight: u32,
+    /// Activation.
+    pub activation: u32,
+    /// Accumulator.
+    pub accumulator: u32,
+}
+
+/// The stream decoder of a sparse PE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoder {
+    /// Bits of a relative index, 1 to 16; the activation window has 2^bits entries.
+    pub index_bits: u32,
+    /// Entries of the PE's queue; 0 is none.
+    pub fifo_depth: u32,
+}
+
+/// Counts of each resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resources {
+    /// DSP slices.
+    pub dsp: u64,
+    /// Look-up tables.
+    pub lut: u64,
+    /// Flip-flops.
+    pub ff: u64,
+    /// Block RAM in 18-kbit halves.
+    pub bram18: u64,
+    /// `UltraRAM` blocks.
+    pub uram: u64,
+}
+
+impl Resources {
+    fn plus(self, other: Self) -> Result<Self, Overflow> {
+        Ok(Self {
+            dsp: add(self.dsp, other.dsp)?,
+            lut: add(self.lut, other.lut)?,
+            ff: add(self.ff, other.ff)?,
+            bram18: add(self.bram18, other.bram18)?,
+            uram: add(self.uram, other.uram)?,
+        })
+    }
+
+    fn times(self, n: u64) -> Result<Self, Overflow> {
+        Ok(Self {
+            dsp: mul(self.dsp, n)?,
+            lut: mul(self.lut, n)?,
+            ff: mul(self.ff, n)?,
+            bram18: mul(self.bram18, n)?,
+            uram: mul(self.uram, n)?,
+        })
+    }
+}
+
+/// One kind of resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// DSP slices.
+    Dsp,
+    /// Look-up tables.
+    Lut,
+    /// Flip-flops.
+    Ff,
+    /// Block RAM halves.
+    Bram18,
+    /// `UltraRAM` blocks.
+    Uram,
+}
+
+/// What a design takes of a part.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Feasibility {
+    /// What the design takes.
+    pub used: Resources,
+    /// What the part has.
+    pub available: Resources,
+    /// The resource of which the largest portion is taken; ties go to the one named first in [`Resource`].
+    pub binding: Resource,
+    /// Used over available of the binding resource; `None` if the part has none of it.
+    pub binding_portion: Option<f64>,
+    /// Whether every resource suffices.
+    pub fits: bool,
+}
+
+impl Feasibility {
+    fn of(used: Resources, fpga: &Fpga) -> Self {
+        let available = Resources {
+            dsp: fpga.dsp,
+            lut: fpga.lut,
+            ff: fpga.ff,
+            bram18: fpga.bram18,
+            uram: fpga.uram,
+        };
+        let pairs = [
+            (Resource::Dsp, used.dsp, available.dsp),
+            (Resource::Lut, used.lut, available.lut),
+            (Resource::Ff, used.ff, available.ff),
+            (Resource::Bram18, used.bram18, available.bram18),
+            (Resource::Uram, used.uram, available.uram),
+        ];
+        let portion = |used: u64, available: u64| {
+            if used == 0 {
+                0.0
+            } else {
+                used as f64 / available as f64
+            }
+        };
+        let mut binding = (Resource::Dsp, portion(used.dsp, available.dsp));
+        for (resource, used, available) in pairs {
+            let portion = portion(used, available);
+            if portion > binding.1 {
+                binding = (resource, portion);
+            }
+        }
+        let fits = pairs.iter().all(|&(_, used, available)| used <= available);
+        Self {
+            used,
+            available,
+            binding: binding.0,
+            binding_portion: binding.1.is_finite().then_some(binding.1),
+            fits,
+        }
+    }
+}
+
+/// Why the resources of an engine are not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResourcesError {
+    /// Not an FPGA profile.
+    #[error("profile `{profile}` has no `[fpga]` table: name the part and its resources there")]
+    NotAnFpga {
+        /// The profile.
+        profile: String,
+    },
+    /// A part whose forms are not known.
+    #[error(
+        "the resource forms of part `{part}` are not known: 7-series (`xc7...`) and UltraScale+ parts are"
+    )]
+    UnknownPart {
+        /// The part.
+        part: String,
+    },
+    /// A decoder whose forms are not known.
+    #[error(
+        "engine `{engine}`: the resources of a decoder for this encoding are not known: a relative index is"
+    )]
+    UnknownDecoder {
+        /// The engine.
+        engine: String,
+    },
+    /// A count left the range of `u64`.
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
+}
+
+impl Profile {
+    /// The resources that `engine` takes with all buffers of this profile. The engines of an FPGA profile are
+    /// alternatives, one bitstream each: they do not share the part.
+    ///
+    /// Every PE multiplies `weight_bits` × `activation_bits` of the profile. Accumulators are taken to be packed
+    /// into the DSP slices, as vendor tools do.
+    ///
+    /// # Errors
+    /// If the profile is no FPGA, if the forms of its part or of the engine's decoder are not known, or if a
+    /// count overflows.
+    pub fn resources(&self, engine: &Engine) -> Result<Feasibility, ResourcesError> {
+        let Some(fpga) = &self.fpga else {
+            return Err(ResourcesError::NotAnFpga {
+                profile: self.name.clone(),
+            });
+        };
+        let part = &fpga.part.value;
+        let family = Family::of(part).ok_or_else(|| ResourcesError::UnknownPart { part: part.clone() })?;
+        let widths = Widths {
+            weight: self.weight_bits,
+            activation: self.activation_bits,
+            accumulator: self.accumulator_bits,
+        };
+        let multiplier = Multiplier::Dsp {
+            packed_accumulator: true,
+        };
+        let mac = dense_pe(family, widths, multiplier);
+        let mut used = match &engine.kind {
+            EngineKind::Systolic(array) => {
+                // operands are registered and passed on to the neighbour
+                let operands = u64::from(widths.weight) + u64::from(widths.activation);
+                let pe = Resources {
+                    ff: add(mac.ff, operands)?,
+                    ..mac
+                };
+                pe.times(mul(array.rows.into(), array.cols.into())?)?
+            }
+            EngineKind::Slices(slices) => {
+                // only row-interleaved PEs have a queue: contiguous slices run free until the layer's end
+                let fifo_depth = match (slices.synchronisation, slices.partition) {
+                    (Synchronisation::Fifo { depth }, Partition::RowInterleaved) => depth,
+                    _ => 0,
+                };
+                let first = match slices.index {
+                    None | Some(Encoding::Dense) => mac,
+                    Some(Encoding::RelativeIndex { bits }) => {
+                        let decoder = Decoder {
+                            index_bits: bits.into(),
+                            fifo_depth,
+                        };
+                        sparse_pe(family, widths, decoder, multiplier)
+                    }
+                    Some(_) => {
+                        return Err(ResourcesError::UnknownDecoder {
+                            engine: engine.name.clone(),
+                        });
+                    }
+                };
+                let further = mac.times(u64::from(slices.macs_per_pe).saturating_sub(1))?;
+                first.plus(further)?.times(slices.pes.into())?
+            }
+        };
+        for memory in &self.memories {
+            if let MemoryKind::Buffer { capacity, .. } = memory.kind {
+                let width = memory.bits_per_cycle.value;
+                used.bram18 = add(used.bram18, bram18(capacity.bits().div_ceil(width), width)?)?;
+            }
+        }
+        Ok(Feasibility::of(used, fpga))
+    }
+}
+
+/// DSP slices of one multiplier: none for a 1-bit operand nor up to 4 × 4 bits (look-up tables are smaller),
+/// one slice while the operands fit its 25 × 18 (7 series) or 27 × 18 signed multiplier, a grid of slices above.
+#[must_use]
+pub fn dsp_per_pe(family: Family, weight_bits: u32, activation_bits: u32) -> u64 {
+    let (small, large) = (weight_bits.min(activation_bits), weight_bits.max(activation_bits));
+    if small <= 1 || large <= 4 {
+        return 0;
+    }
+    let wide = match family {
+        Family::Series7 => 25,
+        Family::UltraScalePlus => 27,
+    };
+    // a slice that is not the last in its row multiplies one bit less: its operand is unsigned
+    let pieces = |bits: u32, width: u32| {
+        if bits <= width {
+            1
+        } else {
+            (bits - 1).div_ceil(width - 1)
+        }
+    };
+    let grid = |a: u32, b: u32| u64::from(a) * u64::from(b);
+    grid(pieces(large, wide), pieces(small, 18)).min(grid(pieces(large, 18), pieces(small, wide)))
+}
+
+/// Block RAM halves of a memory of `words` words of `bits` bits: the cheapest of the six shapes, tiled.
+///
+/// # Errors
+/// If the count overflows.
+pub fn bram18(words: u64, bits: u64) -> Result<u64, Overflow> {
+    let mut best = u64::MAX;
+    for (depth, width) in BRAM18_SHAPES {
+        best = best.min(mul(words.div_ceil(depth), bits.div_ceil(width))?);
+    }
+    Ok(best)
+}
+
+/// One multiply-accumulate PE.
+#[must_use]
+pub fn dense_pe(family: Family, widths: Widths, multiplier: Multiplier) -> Resources {
+    let accumulator = u64::from(widths.accumulator);
+    let dsp = match multiplier {
+        Multiplier::Dsp { .. } => dsp_per_pe(family, widths.weight, widths.activation),
+        Multiplier::Lut => 0,
+    };
+    let packed = matches!(
+        multiplier,
+        Multiplier::Dsp {
+            packed_accumulator: true
+        }
+    );
+    match (dsp, packed) {
+        (0, _) => {
+            let lut = accumulator + lut_multiplier(family, widths);
+            Resources {
+                lut,
+                ff: accumulator,
+                ..Resources::default()
+            }
+        }
+        (_, true) => Resources {
+            dsp,
+            ..Resources::default()
+        },
+        (_, false) => Resources {
+            dsp,
+            lut: accumulator,
+            ff: accumulator,
+            ..Resources::default()
+        },
+    }
+}
+
+/// One PE behind a (weight, relative index) stream: queue, index adder, activation window, registered operands
+/// and the multiply-accumulate.
+#[must_use]
+pub fn sparse_pe(family: Family, widths: Widths, decoder: Decoder, multiplier: Multiplier) -> Resources {
+    let [weight, activation, accumulator, index, depth] = [
+        widths.weight,
+        widths.activation,
+        widths.accumulator,
+        decoder.index_bits,
+        decoder.fifo_depth,
+    ]
+    .map(u64::from);
+    let mac = dense_pe(family, widths, multiplier);
+    // LUT RAM: 4 tables hold 32 activations of 6 bits, 8 tables 64 of 7 bits
+    let window = if index <= 5 {
+        4 * activation.div_ceil(6)
+    } else {
+        8 * activation.div_ceil(7) * (1 << (index.min(16) - 6))
+    };
+    let entry = weight + index;
+    // entries in LUT RAM; pointers and flags fitted to the synthesis points
+    let queue = match depth {
+        0 | 1 => 0,
+        2..=4 => 4 * entry.div_ceil(6) + 13,
+        _ => 4 * entry.div_ceil(6) * depth.div_ceil(32) + 23,
+    };
+    let queue_ff = match depth {
+        0 => 0,
+        1 => entry + 1,
+        _ => 4 * u64::from(depth.next_power_of_two().trailing_zeros()) + 1,
+    };
+    // a packed slice takes in the weight's register and the accumulator
+    let packed = mac.dsp > 0 && mac.ff == 0;
+    let registers = if packed {
+        activation
+    } else {
+        accumulator + weight + activation
+    };
+    let lut = mac.lut + window + index.min(4) + queue;
+    Resources {
+        dsp: mac.dsp,
+        lut,
+        ff: index + 1 + registers + queue_ff,
+        ..Resources::default()
+    }
+}
+
+/// A multiplier of look-up tables: 4.8 (`UltraScale+`) or 4.0 (7 series) tables a bit product, fitted; mean error
+/// 10 %, odd widths up to 50 %. One bit only gates the other operand into the adder.
+fn lut_multiplier(family: Family, widths: Widths) -> u64 {
+    let product = u64::from(widths.weight) * u64::from(widths.activation);
+    if widths.weight.min(widths.activation) <= 1 {
+        return 1;
+    }
+    match family {
+        Family::Series7 => 4 * product,
+        Family::UltraScalePlus => (48 * product).div_ceil(10),
+    }
+}
