@@ -2,13 +2,16 @@
 //! sparse tensor lies in memory (encoding), and the masks and recipes that say so layer by layer.
 
 pub mod encoding;
+pub mod pack;
 pub mod precision;
 pub mod structure;
 
 mod mask;
+mod recipe;
 mod target;
 
 pub use mask::Mask;
+pub use recipe::{RecipeError, RecipeErrors};
 pub use target::{Recipe, RecipeFile, Target};
 
 /// A constraint set of the ADMM: the values that a layer's weights may take together.

@@ -10,8 +10,9 @@ use rayon::prelude::*;
 /// A NaN is therefore kept and stays visible instead of being pruned in silence. Among equal magnitudes the
 /// lower index is kept.
 ///
-/// The projection works in place in O(n): the bit pattern of a magnitude orders like the magnitude, so three
-/// histograms over its 31 bits find the threshold exactly and one more pass writes.
+/// The projection works in place in O(n): the bit pattern of a magnitude orders like the magnitude, so a histogram
+/// of its upper bits finds the few candidates for the threshold, these are resolved exactly, and one more pass
+/// writes. Where many magnitudes are nearly equal, further histograms over the lower bits take the candidates' place.
 ///
 /// ```
 /// use cosparse::compression::{ConstraintSet, Mask, structure::Unstructured};
@@ -120,35 +121,41 @@ struct Cut {
     ties_kept: usize,
 }
 
+/// Bits resolved by each histogram, from the top of the 31: the exponent and 4 bits of the significand first.
+const DIGITS: [u32; 3] = [12, 10, 9];
+
 /// The `keep`-th largest magnitude of the values alive; `keep` is at least 1 and at most their number.
 fn threshold(values: &[f32], words: &[u64], keep: usize) -> Cut {
-    // 31 bits resolved from the top: the exponent and 4 bits of the significand, then 10 bits, then 9
     let mut known = 0u32; // the bits resolved so far, in place
+    let mut shift = 31;
     let mut left = keep;
-    let mut ties = 0;
-    for (shift, bins) in [(19u32, 1usize << 12), (9, 1 << 10), (0, 1 << 9)] {
-        let first = bins == 1 << 12;
-        let prefix_shift = shift + bins.trailing_zeros();
-        let digit = bins as u32 - 1;
+    let mut ties = values.len();
+    for width in DIGITS {
+        // few candidates: gather them instead of counting all again
+        if ties <= values.len() / 16 {
+            return select(values, words, known >> shift, shift, left);
+        }
+        let prefix = known >> shift;
+        let prefix_shift = shift;
+        shift -= width;
+        let bins = 1usize << width;
         let parts = per_chunk(values, words, |v, w| {
-            if first {
+            if prefix_shift == 31 {
                 return first_histogram(v, w, shift, bins);
             }
-            let prefix = known >> prefix_shift;
             let mut counts = vec![0u32; bins];
             each_alive(v, w, |m| {
                 if m >> prefix_shift == prefix {
-                    counts[(m >> shift & digit) as usize] += 1;
+                    counts[(m >> shift) as usize & (bins - 1)] += 1;
                 }
             });
             counts
         });
         let mut counts = vec![0usize; bins];
         for part in &parts {
-            counts
-                .iter_mut()
-                .zip(part)
-                .for_each(|(sum, &c)| *sum += c as usize);
+            for (sum, &count) in counts.iter_mut().zip(part) {
+                *sum += count as usize;
+            }
         }
         let mut bin = bins - 1;
         while counts[bin] < left && bin > 0 {
@@ -162,6 +169,28 @@ fn threshold(values: &[f32], words: &[u64], keep: usize) -> Cut {
         magnitude: known,
         ties,
         ties_kept: left,
+    }
+}
+
+/// The `left`-th largest among the magnitudes whose bits from `shift` up are `prefix`.
+fn select(values: &[f32], words: &[u64], prefix: u32, shift: u32, left: usize) -> Cut {
+    let mut candidates = per_chunk(values, words, |v, w| {
+        let mut found = Vec::new();
+        each_alive(v, w, |m| {
+            if m >> shift == prefix {
+                found.push(m);
+            }
+        });
+        found
+    })
+    .concat();
+    let (above, &mut magnitude, below) = candidates.select_nth_unstable_by(left - 1, |a, b| b.cmp(a));
+    let equal = |side: &[u32]| side.iter().filter(|&&m| m == magnitude).count();
+    let (kept, lost) = (equal(above) + 1, equal(below));
+    Cut {
+        magnitude,
+        ties: kept + lost,
+        ties_kept: kept,
     }
 }
 
@@ -228,27 +257,25 @@ fn write_chunk(values: &mut [f32], words: &[u64], rule: KeepFrom) {
         mut ties,
     } = rule;
     for (block, &word) in values.chunks_mut(64).zip(words) {
-        match above {
-            None if word == u64::MAX => {}
-            Some(above) if word == u64::MAX && ties == 0 => {
-                for v in block {
-                    *v = if magnitude(*v) > above { *v } else { 0.0 };
-                }
+        if ties > 0 && above.is_some() {
+            for (bit, v) in block.iter_mut().enumerate() {
+                let (alive, m) = (word >> bit & 1 == 1, magnitude(*v));
+                let tie = alive && m == equal && ties > 0;
+                ties -= usize::from(tie);
+                *v = if alive && (m > equal || tie) { *v } else { 0.0 };
             }
-            _ => {
-                for (bit, v) in block.iter_mut().enumerate() {
-                    let alive = word >> bit & 1 == 1;
-                    let m = magnitude(*v);
-                    let kept = alive
-                        && above.is_none_or(|above| {
-                            let tie = m == equal && m <= above && ties > 0;
-                            ties -= usize::from(tie);
-                            m > above || tie
-                        });
-                    if !kept {
-                        *v = 0.0;
-                    }
-                }
+            continue;
+        }
+        let mut dead = !word;
+        while dead != 0 {
+            let bit = dead.trailing_zeros() as usize;
+            let Some(v) = block.get_mut(bit) else { break };
+            *v = 0.0;
+            dead &= dead - 1;
+        }
+        if let Some(above) = above {
+            for v in block {
+                *v = if magnitude(*v) > above { *v } else { 0.0 };
             }
         }
     }
