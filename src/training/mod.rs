@@ -3,6 +3,8 @@
 
 pub mod data;
 
+pub mod sparse;
+
 mod executor;
 mod loss;
 mod parameters;

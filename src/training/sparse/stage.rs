@@ -1,0 +1,116 @@
+//! One step of the chain: which kernel runs, and the memory it needs.
+
+use super::conv::Convolution;
+use super::lanes::{LANES, Lanes};
+use super::linear::Linear;
+use super::pointwise;
+use super::pool::Pooling;
+use super::scratch::Scratch;
+use super::slots::Slots;
+use crate::network::op::Activation;
+
+/// One step of the chain.
+#[derive(Debug, Clone)]
+pub(super) enum Stage {
+    Convolution(Convolution),
+    Linear(Linear),
+    Pooling(Pooling),
+    /// A function of each of so many elements.
+    Activation(Activation, usize),
+    Dropout {
+        rate: f32,
+        place: usize,
+        elements: usize,
+    },
+}
+
+/// How a block passes forward.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mode {
+    /// Dropout drops, by the seed of the step and the place of the block's first sample in the batch.
+    Train { seed: u64, first_sample: usize },
+    /// Dropout passes everything on.
+    Evaluate,
+}
+
+impl Stage {
+    pub(super) fn slots(&self) -> Option<&Slots> {
+        match self {
+            Self::Convolution(c) => Some(&c.slots),
+            Self::Linear(l) => Some(&l.slots),
+            _ => None,
+        }
+    }
+
+    fn outputs(&self) -> usize {
+        match self {
+            Self::Convolution(c) => c.pooled().iter().product(),
+            Self::Linear(l) => l.starts.len() - 1,
+            Self::Pooling(p) => p.output.iter().product(),
+            Self::Activation(_, elements) | Self::Dropout { elements, .. } => *elements,
+        }
+    }
+
+    /// The stage's memory, all zero; `first` when no derivative by its input is wanted.
+    pub(super) fn scratch(&self, first: bool) -> Scratch {
+        let zeros = |n: usize| vec![Lanes::ZERO; n];
+        let outputs = self.outputs();
+        let mut scratch = Scratch { output: zeros(outputs), gradient: zeros(outputs), ..Scratch::default() };
+        match self {
+            Self::Convolution(c) => {
+                let padded = c.padded();
+                if padded != c.input {
+                    scratch.padded = zeros(padded.iter().product());
+                    scratch.padded_gradient = zeros(if first { 0 } else { padded.iter().product() });
+                }
+                if c.pool.is_some() {
+                    let band = c.output[1] / c.pooled()[1] * c.output[2];
+                    scratch.unpooled = zeros(if first { band } else { c.output.iter().product() });
+                    scratch.winners = vec![[0; LANES]; outputs];
+                }
+                scratch.sums = zeros(if first { c.slots.weight.1.len() } else { 0 });
+            }
+            Self::Pooling(_) => scratch.winners = vec![[0; LANES]; outputs],
+            Self::Dropout { .. } => scratch.factors = zeros(outputs),
+            Self::Linear(_) | Self::Activation(..) => {}
+        }
+        scratch
+    }
+
+    pub(super) fn forward(&self, values: &[f32], mode: Mode, input: &[Lanes], scratch: &mut Scratch) {
+        match self {
+            Self::Convolution(c) => c.forward(values, input, scratch),
+            Self::Linear(l) => l.forward(values, input, &mut scratch.output),
+            Self::Pooling(p) => p.forward(input, scratch),
+            Self::Activation(kind, _) => pointwise::activate(*kind, input, &mut scratch.output),
+            Self::Dropout { rate, place, .. } => match mode {
+                Mode::Train { seed, first_sample } => {
+                    pointwise::draw(*rate, seed, *place, first_sample, &mut scratch.factors);
+                    pointwise::multiply(input, &scratch.factors, &mut scratch.output);
+                }
+                Mode::Evaluate => scratch.output.copy_from_slice(input),
+            },
+        }
+    }
+
+    /// From `scratch.gradient` to the derivatives by the kept values and, if wanted, by the input (overwritten).
+    pub(super) fn backward(
+        &self,
+        values: &[f32],
+        input: &[Lanes],
+        scratch: &mut Scratch,
+        to: Option<&mut [Lanes]>,
+        partial: &mut [f32],
+    ) {
+        match (self, to) {
+            (Self::Convolution(c), to) => c.backward(values, input, scratch, to, partial),
+            (Self::Linear(l), to) => l.backward(values, input, &scratch.gradient, to, partial),
+            (_, None) => {}
+            (Self::Pooling(p), Some(to)) => p.backward(scratch, to),
+            (Self::Activation(kind, _), Some(to)) => {
+                pointwise::activate_backward(*kind, input, &scratch.gradient, to);
+            }
+            (Self::Dropout { .. }, Some(to)) => pointwise::multiply(&scratch.gradient, &scratch.factors, to),
+        }
+    }
+}
