@@ -42,4 +42,22 @@ pub enum ReportError {
         /// The column.
         column: &'static str,
     },
+    /// A figure that is not a number.
+    #[error("{what}: a figure is not a number")]
+    #[diagnostic(code(cosparse::report::not_finite), help("the training has diverged: lower the learning rate of the workload"))]
+    NotFinite {
+        /// Whose figure.
+        what: String,
+    },
+    /// A compressed layer whose bytes do not hold its weights.
+    #[error("candidate `{candidate}`, layer `{layer}`: {message}")]
+    #[diagnostic(code(cosparse::report::model), help("nothing is reported of a model that does not decode to its weights; this is a fault of the program"))]
+    Model {
+        /// The candidate.
+        candidate: String,
+        /// The layer.
+        layer: String,
+        /// What differs.
+        message: String,
+    },
 }

@@ -1,6 +1,6 @@
 //! Tables for people: no colour, right-aligned numbers, units in the headers, at most 110 columns wide.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
 
 /// Which side the cells of a column stand on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Align {
 #[must_use]
 pub fn table(columns: &[(&str, Align)], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
     table.set_header(columns.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     table.add_rows(rows);
     for (i, (_, align)) in columns.iter().enumerate() {
