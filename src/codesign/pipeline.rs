@@ -1,7 +1,7 @@
 //! The job from a dense network to candidates with their costs.
 
 use super::candidate::Candidate;
-use super::costing::Costing;
+use super::costing::{Costing, EveryWeight};
 use super::objective::Objective;
 use super::preset::{Plan, Preset};
 use super::search::{kept, share, shrink};
@@ -9,10 +9,11 @@ use super::store::{Key, Stage, Store, StoreError, fingerprint};
 use crate::admm::{self, Problem, PruneOptions, Record};
 use crate::compression::structure::Structure;
 use crate::hardware::Profile;
-use crate::network::{Network, TrainingSpec, Workload};
+use crate::network::{Network, Workload};
 use crate::simulate::SimulateError;
 use crate::training::data::{Dataset, Samples};
-use crate::training::{FitOptions, Loss, Parameters, TrainingError, evaluate, executor_for, fit};
+use crate::training::{FitOptions, Parameters, TrainingError, evaluate, executor_for, fit};
+use std::sync::Arc;
 
 /// What the job is asked.
 #[derive(Debug)]
@@ -200,31 +201,25 @@ pub fn run(request: &Request<'_>, observer: &mut dyn Observer) -> Result<Outcome
         log: Vec::new(),
         plan,
     };
-    let costing = Costing::new(network, request.profiles, 1);
     let dense = baseline(&mut run)?;
     run.say(&format!("dense: validation {:.2} %", 100.0 * dense.validation));
     let floor = dense.validation - request.max_drop / 100.0;
     teach(&mut run, &dense)?;
+    let trunk = first_cut(&mut run, &dense)?;
 
-    let trunk = first_cut(&mut run, &dense, &costing)?;
-    let mut candidates = vec![Candidate::new(&run, "dense", &dense, None)];
-    let mut size_accuracy = floor;
-    let mut objectives = vec![Objective::Size];
+    let mut chosen = vec![(String::from("dense"), dense, Vec::new())];
+    let size = choose(&mut run, &trunk, Objective::Size, floor)?;
+    // the objective's choice may not be bought with accuracy that the choice for size did not give up
+    let floor = floor.max(size.0.validation);
+    chosen.push((Objective::Size.to_string(), size.0, size.1));
     if request.objective != Objective::Size {
-        objectives.push(request.objective);
+        let (stage, bits) = choose(&mut run, &trunk, request.objective, floor)?;
+        chosen.push((request.objective.to_string(), stage, bits));
     }
-    for objective in objectives {
-        // the objective's choice may not be bought with accuracy that the choice for size did not give up
-        let floor = size_accuracy.max(floor);
-        let chosen = choose(&mut run, &trunk, objective, &costing, floor)?;
-        if objective == Objective::Size {
-            size_accuracy = chosen.0.validation;
-        }
-        candidates.push(Candidate::new(&run, &objective.to_string(), &chosen.0, Some(&chosen.1)));
-    }
-    for candidate in &mut candidates {
-        candidate.measure(network, &request.data.test)?;
-    }
+    let candidates = chosen
+        .into_iter()
+        .map(|(name, stage, bits)| Candidate::measure(request, name, stage, &bits))
+        .collect::<Result<_, CodesignError>>()?;
     Ok(Outcome { candidates, records: run.records, log: run.log })
 }
 
@@ -258,14 +253,57 @@ fn teach(run: &mut Run<'_>, dense: &Stage) -> Result<(), CodesignError> {
     Ok(())
 }
 
-fn first_cut(run: &mut Run<'_>, dense: &Stage, costing: &Costing<'_>) -> Result<Stage, CodesignError> {
-    let budget = run.plan.first_cut * costing.dense(Objective::Weights)?;
-    let counts = share(run, &dense.parameters, Objective::Weights, costing, budget)?;
+fn first_cut(run: &mut Run<'_>, dense: &Stage) -> Result<Stage, CodesignError> {
+    let whole = vec![false; dense.parameters.weights().count()];
+    let budget = run.plan.first_cut * run.network.weights() as f64;
+    let counts = share(run, &dense.parameters, &EveryWeight, &whole, budget)?;
     let keep: Vec<(Structure, usize)> = counts.iter().map(|&k| (Structure::Unstructured, k)).collect();
     let options = run.plan.trunk.clone();
     let cut = run.prune("first-cut", dense, &keep, &options)?;
     let settle = run.plan.settle.clone();
     let trunk = run.train("settle", &cut.parameters, &settle)?;
-    run.say(&format!("first cut: kept {counts:?}, validation {:.2} %", 100.0 * trunk.validation));
+    run.say(&format!("first cut: {} weights {counts:?}, validation {:.2} %", counts.iter().sum::<usize>(), 100.0 * trunk.validation));
     Ok(trunk)
 }
+
+/// The smallest network for an objective that holds the floor, on levels. Returns the stage and its bits per
+/// weight parameter.
+fn choose(run: &mut Run<'_>, trunk: &Stage, objective: Objective, floor: f64) -> Result<(Stage, Vec<u8>), CodesignError> {
+    let name = objective.to_string();
+    let request = run.request;
+    let price = Costing::new(run.network, request.profiles, objective, ASSUMED_BITS, 1)?;
+    let layers = trunk.parameters.weights().count();
+    let mut whole = vec![false; layers];
+    let mut best = shrink(run, &name, trunk.clone(), &price, &whole, floor)?;
+
+    // layers below their break-even go back to dense, and the slack they give is spent on the others
+    let restore = price.below_break_even(&kept(&best.parameters))?;
+    if restore.contains(&true) {
+        whole = restore;
+        best = run.restore(&format!("{name}-restore"), &best, &whole)?;
+        best = shrink(run, &format!("{name}-after-restore"), best, &price, &whole, floor)?;
+    }
+    let polish = run.plan.polish.clone();
+    let polished = run.train(&format!("{name}-polish"), &best.parameters, &polish)?;
+    if polished.validation >= best.validation {
+        best = polished;
+    }
+    let mut last = None;
+    for &width in &run.plan.widths.clone() {
+        let bits = vec![width; layers];
+        let levels = run.quantise(&format!("{name}-{width}-bit"), &best, &bits)?;
+        let held = levels.validation >= floor;
+        run.say(&format!("{name}: {width}-bit levels, validation {:.2} % against {:.2} %{}", 100.0 * levels.validation, 100.0 * floor, if held { "" } else { ": not enough" }));
+        let better = last.as_ref().is_none_or(|(l, _): &(Stage, _)| levels.validation > l.validation);
+        if held || better {
+            last = Some((levels, bits));
+        }
+        if held {
+            break;
+        }
+    }
+    Ok(last.expect("a plan has at least one width"))
+}
+
+/// Width of a surviving weight that prices assume before levels are chosen.
+const ASSUMED_BITS: u32 = 4;

@@ -1,44 +1,48 @@
 //! ADMM-NN's loop (arXiv 1812.11677, Fig. 5; METHODS §1) on measured accuracy.
 
 use super::allocate::{Ranked, allocate};
-use super::costing::Costing;
-use super::objective::Objective;
+use super::costing::Price;
 use super::pipeline::{CodesignError, Run};
 use super::store::Stage;
 use crate::admm;
+use crate::compression::Mask;
 use crate::compression::structure::Structure;
-use crate::training::{Parameters, executor_for};
+use crate::training::{Parameters, Role, executor_for};
 
 /// Non-zeros of each weight parameter.
 pub(super) fn kept(parameters: &Parameters) -> Vec<usize> {
-    parameters.weights().map(|p| p.support.as_ref().map_or(p.values.len(), crate::compression::Mask::count)).collect()
+    parameters.weights().map(|p| p.support.as_ref().map_or(p.values.len(), Mask::count)).collect()
 }
 
-/// Shrinks a pruned network for an objective as far as validation accuracy stays at or above `floor`.
+/// Shrinks a pruned network as far as validation accuracy stays at or above `floor`; layers marked `whole` are
+/// left as they are.
 ///
-/// Every step lowers the objective's cost by a factor, layers giving up weights by cost and saliency; a step that
-/// falls below the floor is undone and the next one is half as large (in the logarithm), until steps are small or
-/// the plan's rounds are used up. `start` itself is the answer if no step holds the floor.
-pub(super) fn shrink(run: &mut Run<'_>, name: &str, start: Stage, objective: Objective, costing: &Costing<'_>, floor: f64) -> Result<Stage, CodesignError> {
+/// Every step lowers the price by a factor, layers giving up weights by cost and saliency; a step that falls
+/// below the floor is undone and the next one is half as large (in the logarithm), until steps are small or the
+/// plan's rounds are used up. `start` itself is the answer if no step holds the floor.
+pub(super) fn shrink(run: &mut Run<'_>, name: &str, start: Stage, price: &dyn Price, whole: &[bool], floor: f64) -> Result<Stage, CodesignError> {
     let mut best = start;
     let mut factor = run.plan.shrink;
     for round in 1..=run.plan.rounds {
         let now = kept(&best.parameters);
-        let budget = factor * costing.cost(objective, &now)?;
-        let counts = share(run, &best.parameters, objective, costing, budget)?;
+        let cost = price.cost(&now)?;
+        let counts = share(run, &best.parameters, price, whole, factor * cost)?;
         if counts == now {
             break;
         }
-        let step = prune_to(run, &format!("{name}-{round}"), &best, &counts)?;
+        let keep: Vec<(Structure, usize)> = counts.iter().map(|&k| (Structure::Unstructured, k)).collect();
+        let options = run.plan.step.clone();
+        let step = run.prune(&format!("{name}-{round}"), &best, &keep, &options)?;
+        let held = step.validation >= floor;
         run.say(&format!(
-            "{name} step {round}: {} weights, {objective} {:.3} of dense, validation {:.2} % (floor {:.2} %){}",
+            "{name} step {round}: {} weights {counts:?}, cost x{:.3}, validation {:.2} % against {:.2} %{}",
             counts.iter().sum::<usize>(),
-            costing.cost(objective, &counts)? / costing.dense(objective)?,
+            price.cost(&counts)? / cost,
             100.0 * step.validation,
             100.0 * floor,
-            if step.validation >= floor { "" } else { ": undone" }
+            if held { "" } else { ": undone" }
         ));
-        if step.validation >= floor {
+        if held {
             best = step;
         } else {
             factor = factor.sqrt();
@@ -50,24 +54,19 @@ pub(super) fn shrink(run: &mut Run<'_>, name: &str, start: Stage, objective: Obj
     Ok(best)
 }
 
-/// Counts per layer that meet a budget of the objective.
-pub(super) fn share(run: &mut Run<'_>, parameters: &Parameters, objective: Objective, costing: &Costing<'_>, budget: f64) -> Result<Vec<usize>, CodesignError> {
+/// Counts per layer that meet a budget of the price.
+pub(super) fn share(run: &Run<'_>, parameters: &Parameters, price: &dyn Price, whole: &[bool], budget: f64) -> Result<Vec<usize>, CodesignError> {
     let mut executor = executor_for(run.network, parameters.clone())?;
-    let fisher = admm::fisher(&mut *executor, run.problem().train, 128, 64, run.seed)?;
+    let fisher = admm::fisher(&mut *executor, run.material.problem().train, 128, 64, run.seed)?;
     let now = kept(parameters);
-    let mut layers = Vec::new();
-    for (i, (p, f)) in parameters.list.iter().zip(&fisher).filter(|(p, _)| p.role == crate::training::Role::Weight).enumerate() {
-        let unit = costing.unit(objective, &now, i)?;
-        layers.push(match &p.support {
-            Some(mask) => Ranked::new(&p.values, f, mask.ones().collect::<Vec<_>>().into_iter(), unit),
-            None => Ranked::new(&p.values, f, 0..p.values.len(), unit),
-        });
-    }
-    Ok(allocate(&layers, budget, |k| costing.cost(objective, k).unwrap_or(f64::INFINITY)))
-}
-
-fn prune_to(run: &mut Run<'_>, name: &str, from: &Stage, counts: &[usize]) -> Result<Stage, CodesignError> {
-    let options = run.plan.step.clone();
-    let keep: Vec<(Structure, usize)> = counts.iter().map(|&k| (Structure::Unstructured, k)).collect();
-    run.prune(name, from, &keep, &options)
+    let weights = parameters.list.iter().zip(&fisher).filter(|(p, _)| p.role == Role::Weight);
+    let layers: Vec<Ranked> = weights
+        .enumerate()
+        .map(|(i, (p, f))| {
+            let unit = if whole[i] { 0.0 } else { price.unit(&now, i, p.values.len())? };
+            let alive: Vec<usize> = p.support.as_ref().map_or_else(|| (0..p.values.len()).collect(), |m| m.ones().collect());
+            Ok(Ranked::new(&p.values, f, alive.into_iter(), unit))
+        })
+        .collect::<Result<_, CodesignError>>()?;
+    Ok(allocate(&layers, budget, |k| price.cost(k).unwrap_or(f64::INFINITY)))
 }

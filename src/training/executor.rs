@@ -3,7 +3,8 @@
 use super::parameters::Parameters;
 
 /// What a step minimises.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Loss {
     /// Mean cross-entropy against the labels.
     CrossEntropy,
