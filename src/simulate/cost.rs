@@ -1,6 +1,7 @@
 //! What a layer costs, broken down so that the parts sum to the whole.
 
 use crate::hardware::TensorKind;
+use crate::units::{Overflow, add};
 
 /// Cycles by cause; they sum to the total exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,6 +26,35 @@ pub struct Causes {
     pub stall_inputs: u64,
     /// Waiting for outputs to leave.
     pub stall_outputs: u64,
+}
+
+impl Causes {
+    /// The sum of all causes.
+    ///
+    /// # Errors
+    /// On overflow.
+    pub fn total(&self) -> Result<u64, Overflow> {
+        self.parts()
+            .iter()
+            .try_fold(0, |sum, &(_, cycles)| add(sum, cycles))
+    }
+
+    /// Each cause with its name, in a fixed order.
+    #[must_use]
+    pub fn parts(&self) -> [(&'static str, u64); 10] {
+        [
+            ("compute", self.compute),
+            ("fill_drain", self.fill_drain),
+            ("decode", self.decode),
+            ("imbalance", self.imbalance),
+            ("unused", self.unused),
+            ("feature_port", self.feature_port),
+            ("stall_weights", self.stall_weights),
+            ("stall_indices", self.stall_indices),
+            ("stall_inputs", self.stall_inputs),
+            ("stall_outputs", self.stall_outputs),
+        ]
+    }
 }
 
 /// Bits moved at one memory for one tensor.

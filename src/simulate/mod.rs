@@ -1,10 +1,31 @@
 //! The simulator: what a layer costs on a profile. No I/O, no random state, nothing of training.
 //!
-//! Two models, one answer: `analytic` needs only a density, `cycle` takes the real mask and is exact. The tick
-//! model that steps every PE every cycle lives beside the tests and is the law.
+//! Two models, one answer: `analytic` needs only a density ([`Weights::Density`]), `cycle` takes the real mask
+//! ([`Weights::Pattern`]) and is exact. The tick model that steps every PE every cycle lives beside the tests
+//! and is the law.
+//!
+//! [`layer`] takes the cheapest engine of a profile, [`layer_on`] a given one; [`array`] leaves the memories
+//! out. [`break_even`] compares a dense and a sparse engine under one area.
 
+pub mod break_even;
+
+mod area;
 mod cost;
+mod count;
+mod energy;
+mod engine;
+mod error;
+mod layer;
+mod memory;
 mod work;
 
+pub use area::{AreaBreakdown, area};
 pub use cost::{Causes, EnergyBreakdown, LayerCost, StoredBits, Traffic};
+pub use energy::mac_energy;
+pub use engine::{
+    Accesses, ArrayBits, ArrayRun, Expectation, Folds, SliceEntries, expected, nm_products,
+    row_wise_products, slice_entries,
+};
+pub use error::SimulateError;
+pub use layer::{LayerOutcome, Pick, array, layer, layer_on};
 pub use work::{LayerWork, Weights};

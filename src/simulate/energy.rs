@@ -1,0 +1,72 @@
+//! Energy: actions times energy per action, and leakage over time.
+
+use super::cost::EnergyBreakdown;
+use super::engine::ArrayRun;
+use super::memory::MemoryRun;
+use crate::hardware::{EnergyTable, MacEnergy, Memory, MemoryKind, Profile};
+
+/// pJ of one multiply-accumulate of a weight and an activation of these widths: the multiplier scales with the
+/// product of the widths, the adder with their mean, both from the table's reference width.
+#[must_use]
+pub fn mac_energy(table: &MacEnergy, weight_bits: u32, activation_bits: u32) -> f64 {
+    let (w, a, reference) = (
+        f64::from(weight_bits),
+        f64::from(activation_bits),
+        f64::from(table.bits.max(1)),
+    );
+    table.multiply.value() * w * a / (reference * reference)
+        + table.accumulate.value() * (w + a) / (2.0 * reference)
+}
+
+/// The energy of a layer that takes `seconds`.
+pub(super) fn energy(
+    profile: &Profile,
+    widths: (u32, u32),
+    array: &ArrayRun,
+    memory: &MemoryRun,
+    seconds: f64,
+) -> EnergyBreakdown {
+    let table: &EnergyTable = &profile.energy;
+    let per = |count: u64, energy: &Option<crate::hardware::Sourced<crate::units::Energy>>| {
+        energy.as_ref().map(|e| count as f64 * e.value.value())
+    };
+    let (mut buffer, mut dram) = (0.0, 0.0);
+    for traffic in &memory.traffic {
+        let Some(at) = profile.memories.iter().find(|m| m.name == traffic.memory) else {
+            continue;
+        };
+        let picojoules = moved(at, traffic.read_bits, traffic.write_bits);
+        match at.kind {
+            MemoryKind::Buffer { .. } => buffer += picojoules,
+            MemoryKind::Dram { .. } => dram += picojoules,
+        }
+    }
+    EnergyBreakdown {
+        mac: array.macs as f64 * mac_energy(&table.mac.value, widths.0, widths.1),
+        // an engine that decodes nothing spends nothing on it, whether or not the table has the figure
+        decode: if array.decoded == 0 {
+            Some(0.0)
+        } else {
+            per(array.decoded, &table.decode_per_entry)
+        },
+        register: per(array.macs, &table.register_per_mac),
+        network: per(array.hops, &table.hop_per_word),
+        buffer,
+        dram,
+        // mW · s = 1e9 pJ
+        leakage: table.leakage.as_ref().map(|p| p.value.value() * seconds * 1e9),
+    }
+}
+
+fn moved(memory: &Memory, read: u64, written: u64) -> f64 {
+    read as f64 * memory.read_per_bit.value.value() + written as f64 * memory.write_per_bit.value.value()
+}
+
+impl EnergyBreakdown {
+    /// The sum of the components that are modelled, in pJ.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        let optional = [self.decode, self.register, self.network, self.leakage];
+        self.mac + self.buffer + self.dram + optional.into_iter().flatten().sum::<f64>()
+    }
+}

@@ -1,0 +1,186 @@
+//! Counting the entries of contiguous slices straight from the mask's words.
+
+use crate::compression::Mask;
+
+/// What one PE of a contiguous partition stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SliceEntries {
+    /// Weights that are not zero.
+    pub nonzeros: u64,
+    /// Fillers of its index chain.
+    pub fillers: u64,
+}
+
+impl SliceEntries {
+    /// Entries of the slice.
+    #[must_use]
+    pub fn entries(self) -> u64 {
+        self.nonzeros + self.fillers
+    }
+}
+
+/// Where slice `i` of `pes` begins in a run of `weights`: floor(i·weights / pes). Doubling the PEs halves every
+/// slice, so it never makes the longest chain longer.
+pub(super) fn start(i: u64, pes: u64, weights: u64) -> u64 {
+    (u128::from(i) * u128::from(weights) / u128::from(pes.max(1))) as u64
+}
+
+/// The entries of each of `pes` contiguous slices of the mask's row-major positions, with a relative index of
+/// `span` bits (one entry spans at most 2^span positions; 63 for no fillers). One chain per slice.
+///
+/// One pass over the words: a population count, and a look at the zero runs of at least 2^span positions only.
+#[must_use]
+pub fn slice_entries(mask: &Mask, pes: u64, span: u32) -> Vec<SliceEntries> {
+    let weights = mask.len() as u64;
+    (0..pes)
+        .map(|i| {
+            chain(
+                mask.words(),
+                start(i, pes, weights),
+                start(i + 1, pes, weights),
+                span.min(63),
+            )
+        })
+        .collect()
+}
+
+/// One chain over positions `from..to`.
+fn chain(words: &[u64], from: u64, to: u64, span: u32) -> SliceEntries {
+    let mut chain = Chain {
+        span,
+        zeros: 0,
+        found: SliceEntries::default(),
+    };
+    if from >= to {
+        return chain.found;
+    }
+    let (first, last) = ((from / 64) as usize, ((to - 1) / 64) as usize);
+    let (skip, keep) = ((from % 64) as u32, ((to - 1) % 64) as u32 + 1);
+    if first == last {
+        chain.part(words[first] << (64 - keep) >> (64 - keep) >> skip, keep - skip);
+        return chain.found;
+    }
+    chain.part(words[first] >> skip, 64 - skip);
+    for &word in &words[first + 1..last] {
+        chain.part(word, 64);
+    }
+    chain.part(words[last] << (64 - keep) >> (64 - keep), keep);
+    chain.found
+}
+
+struct Chain {
+    span: u32,
+    /// Zeros since the last entry's non-zero.
+    zeros: u64,
+    found: SliceEntries,
+}
+
+impl Chain {
+    /// Goes over the lowest `width` (1 to 64) bits of `word`; bits above them are zero.
+    #[inline]
+    fn part(&mut self, word: u64, width: u32) {
+        if word == 0 {
+            self.zeros += u64::from(width);
+            return;
+        }
+        let lead = word.trailing_zeros();
+        let top = 63 - word.leading_zeros();
+        self.found.nonzeros += u64::from(word.count_ones());
+        // z zeros before a non-zero need floor(z / 2^span) fillers
+        self.found.fillers += (self.zeros + u64::from(lead)) >> self.span;
+        self.zeros = u64::from(width - 1 - top);
+        if self.span < 6 {
+            // zeros between the first and the last non-zero of this word
+            let between = ((1u64 << top) - 1) & (u64::MAX << lead) & !word;
+            self.found.fillers += fillers_inside(between, self.span);
+        }
+    }
+}
+
+/// Σ floor(length / 2^span) over the runs of ones in `zeros`, whose highest bit is clear.
+#[inline]
+fn fillers_inside(zeros: u64, span: u32) -> u64 {
+    // bit i of `starts` is set where 2^span ones begin at i
+    let mut starts = zeros;
+    for step in 0..span {
+        starts &= starts >> (1 << step);
+    }
+    let mut fillers = 0;
+    while starts != 0 {
+        let at = starts.trailing_zeros();
+        let length = (!(zeros >> at)).trailing_zeros();
+        fillers += u64::from(length >> span);
+        starts &= u64::MAX << (at + length);
+    }
+    fillers
+}
+
+/// Groups of `group` consecutive positions with any non-zero; the last group may be shorter.
+pub(super) fn alive_groups(mask: &Mask, group: u64) -> u64 {
+    let (words, len) = (mask.words(), mask.len() as u64);
+    let any = |from: u64, to: u64| {
+        let (first, last) = ((from / 64) as usize, ((to - 1) / 64) as usize);
+        let low = u64::MAX << (from % 64);
+        let high = u64::MAX >> (63 - (to - 1) % 64);
+        if first == last {
+            return words[first] & low & high != 0;
+        }
+        words[first] & low != 0 || words[last] & high != 0 || words[first + 1..last].iter().any(|&w| w != 0)
+    };
+    let group = group.max(1);
+    (0..len.div_ceil(group))
+        .filter(|g| any(g * group, len.min((g + 1).saturating_mul(group))))
+        .count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mask(bits: &str) -> Mask {
+        let values: Vec<f32> = bits
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .map(|c| if c == '1' { 1.0 } else { 0.0 })
+            .collect();
+        Mask::of(&values, 1, values.len())
+    }
+
+    /// A 2-bit index spans 4 positions. Chain `0000 1 0001 00000001 00`: gaps 5, 4, 8, then nothing:
+    /// 2 + 1 + 2 entries, of which 3 are non-zeros.
+    #[test]
+    fn fillers_by_hand() {
+        let found = slice_entries(&mask("00001 0001 00000001 00"), 1, 2);
+        assert_eq!(
+            found,
+            [SliceEntries {
+                nonzeros: 3,
+                fillers: 2
+            }]
+        );
+        assert_eq!(
+            slice_entries(&mask("00001 0001 00000001 00"), 1, 63)[0].fillers,
+            0
+        );
+    }
+
+    #[test]
+    fn chains_restart_at_every_slice() {
+        // slices of 5 and 5: `00001` needs a filler at span 4 each, where one chain would need one in 9 zeros
+        let found = slice_entries(&mask("00001 00001"), 2, 2);
+        assert_eq!(
+            found,
+            [SliceEntries {
+                nonzeros: 1,
+                fillers: 1
+            }; 2]
+        );
+    }
+
+    #[test]
+    fn groups_with_any_weight() {
+        assert_eq!(alive_groups(&mask("000 010 000 1"), 3), 2);
+        assert_eq!(alive_groups(&Mask::empty(3, 100), 72), 0);
+        assert_eq!(alive_groups(&Mask::full(3, 100), 72), 5);
+    }
+}

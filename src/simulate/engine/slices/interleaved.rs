@@ -1,0 +1,399 @@
+//! Rows dealt out to PEs, columns broadcast in order: EIE (ISCA 2016).
+//!
+//! Row i of a group's matrix belongs to PE i mod PEs. Each PE holds its part of a column as one index chain,
+//! restarted at each column. With e(P, j) the entries of PE P in the j-th active column and
+//! cost = max(1, ceil(e / macs_per_pe) · cycles_per_entry):
+//!
+//! ```text
+//! b(j)      = max(b(j−1) + 1, max_P fin(P, j−depth))      the broadcast waits for a free slot in every queue
+//! fin(P, j) = max(fin(P, j−1), b(j)) + cost(P, j)          an empty column still takes its PE one cycle
+//! ```
+//!
+//! A slot is held until its column is finished, so depth 1 makes all PEs meet at each column: that is what a
+//! barrier, and a depth of 0, mean here. Every output position is a matrix-vector product of its own and ends
+//! in a barrier, and so do the groups of a convolution. Inputs that are zero are skipped, columns and all, if
+//! the engine skips; where only a density d is known, column j of a position is active if it is in the evenly
+//! spread pattern with ceil(n·d) of the first n columns.
+//!
+//! Where only the density of the weights is known, a fixed pseudo-random pattern of up to 256 columns is run
+//! and scaled: an estimate, the same on every machine.
+
+use super::super::{ArrayBits, ArrayRun};
+use super::{Decoder, Stages};
+use crate::compression::Mask;
+use crate::hardware::{Slices, Synchronisation};
+use crate::simulate::count::{Portion, fit};
+use crate::simulate::{LayerWork, StoredBits, Weights};
+use crate::units::{Overflow, product};
+use std::collections::VecDeque;
+
+/// Columns of the pattern that stands for a density.
+const SAMPLE: u64 = 256;
+
+/// The most (PE, column) pairs that are counted at a time: 8 MB.
+const BLOCK: usize = 1 << 20;
+
+/// Sums over the columns that were run.
+#[derive(Debug, Clone, Copy, Default)]
+struct Totals {
+    useful: u128,
+    entries: u128,
+    occupied: u128,
+    with_empty: u128,
+    cycles: u128,
+    columns: u128,
+}
+
+impl Totals {
+    fn add(&mut self, other: Self, times: u128) {
+        self.useful += other.useful * times;
+        self.entries += other.entries * times;
+        self.occupied += other.occupied * times;
+        self.with_empty += other.with_empty * times;
+        self.cycles += other.cycles * times;
+        self.columns += other.columns * times;
+    }
+
+    /// Sums over `columns` instead of `sample` of them, `rows` instead of `sample_rows`, each position once.
+    fn scale(self, columns: u128, sample: u128, positions: u128, rows: u128, sample_rows: u128) -> Self {
+        let [useful, entries, occupied, with_empty, cycles] = [
+            self.useful,
+            self.entries,
+            self.occupied,
+            self.with_empty,
+            self.cycles,
+        ]
+        .map(|v| (v * columns).div_ceil(sample) * rows / sample_rows * positions);
+        Self {
+            useful,
+            entries,
+            occupied,
+            with_empty,
+            cycles,
+            columns: columns * positions,
+        }
+    }
+}
+
+pub(super) fn run(
+    slices: &Slices,
+    decoder: Decoder,
+    work: &LayerWork,
+    activations: Option<&Mask>,
+) -> Result<ArrayRun, Overflow> {
+    let gemm = work.nest.gemm();
+    product(&[work.nest.weights(), u64::from(slices.cycles_per_entry)])?;
+    let skip = slices.skip_zero_activations;
+    let active = Portion::new(if skip { work.activation_density } else { 1.0 });
+    let mut totals = Totals::default();
+    let (stored, widest) = match work.weights {
+        Weights::Pattern(mask) if decoder != Decoder::None => {
+            let every = |_: u64| true;
+            for group in 0..gemm.groups {
+                let offset = group * gemm.k;
+                match activations {
+                    Some(pattern) => {
+                        let times = if pattern.rows() == 1 {
+                            u128::from(gemm.m)
+                        } else {
+                            1
+                        };
+                        for x in 0..pattern.rows() as u64 {
+                            let alive =
+                                |j: u64| pattern.get((x * pattern.cols() as u64 + offset + j) as usize);
+                            totals.add(
+                                group_product(slices, decoder, mask, (group, gemm.n), &alive),
+                                times,
+                            );
+                        }
+                    }
+                    None if skip => {
+                        let alive = |j: u64| active.alive(offset + j);
+                        totals.add(
+                            group_product(slices, decoder, mask, (group, gemm.n), &alive),
+                            gemm.m.into(),
+                        );
+                    }
+                    None => totals.add(
+                        group_product(slices, decoder, mask, (group, gemm.n), &every),
+                        gemm.m.into(),
+                    ),
+                }
+            }
+            stored_entries(slices, decoder, mask, gemm.groups, gemm.n)
+        }
+        Weights::Density(d) if decoder != Decoder::None && d < 1.0 => {
+            let all = u128::from(gemm.groups) * u128::from(gemm.k);
+            let columns = active.of_up(all).max(1);
+            let rows = sample_rows(gemm.n, slices.pes.into());
+            let sample = SAMPLE.min(gemm.k).min(((1 << 24) / rows).max(1));
+            let mask = pseudo_random(rows, sample, d);
+            let part = group_product(slices, decoder, &mask, (0, rows), &|_| true);
+            let (entries, widest) = stored_entries(slices, decoder, &mask, 1, rows);
+            let whole =
+                |v: u128| (v * u128::from(gemm.n) * all).div_ceil(u128::from(rows) * u128::from(sample));
+            totals = part.scale(columns, sample.into(), gemm.m.into(), gemm.n.into(), rows.into());
+            (whole(entries), whole(widest))
+        }
+        _ => dense(slices, work, active, activations, &mut totals),
+    };
+    finish(slices, decoder, work, totals, stored, widest)
+}
+
+/// Every weight an entry: the PE with the most rows sets the pace of every column, whatever the depth, since a
+/// broadcast never comes later than it can take it.
+fn dense(
+    slices: &Slices,
+    work: &LayerWork,
+    active: Portion,
+    activations: Option<&Mask>,
+    totals: &mut Totals,
+) -> (u128, u128) {
+    let gemm = work.nest.gemm();
+    let (pes, rows) = (u64::from(slices.pes), gemm.n);
+    let columns = match activations {
+        Some(pattern) => {
+            pattern.count() as u128
+                * if pattern.rows() == 1 {
+                    u128::from(gemm.m)
+                } else {
+                    1
+                }
+        }
+        None => active.of_up(u128::from(gemm.groups) * u128::from(gemm.k)) * u128::from(gemm.m),
+    };
+    let (long, short) = (rows.div_ceil(pes), rows / pes);
+    let with_long = rows - short * pes;
+    let occupied = cost(slices, long) * u128::from(if long > short { with_long } else { 0 })
+        + if short > 0 {
+            cost(slices, short) * u128::from(pes - if long > short { with_long } else { 0 })
+        } else {
+            0
+        };
+    *totals = Totals {
+        useful: columns * u128::from(rows),
+        entries: columns * u128::from(rows),
+        occupied: columns * occupied,
+        with_empty: columns * occupied,
+        cycles: columns * cost(slices, long),
+        columns,
+    };
+    let weights = u128::from(work.nest.weights());
+    (
+        weights,
+        u128::from(long) * u128::from(gemm.groups) * u128::from(gemm.k),
+    )
+}
+
+/// Cycles of so many entries of one column, at least one.
+fn cost(slices: &Slices, entries: u64) -> u128 {
+    (u128::from(entries.div_ceil(u64::from(slices.macs_per_pe))) * u128::from(slices.cycles_per_entry)).max(1)
+}
+
+/// Calls `column` with the number of each column of a group that is alive, with each PE's entries and with the
+/// non-zeros of the column.
+fn for_each_column(
+    slices: &Slices,
+    decoder: Decoder,
+    mask: &Mask,
+    (group, rows): (u64, u64),
+    alive: &dyn Fn(u64) -> bool,
+    column: &mut dyn FnMut(&[u32], u64),
+) {
+    let (pes, cols) = (slices.pes as usize, mask.cols());
+    let width = (BLOCK / pes).clamp(1, cols.max(1));
+    // entries and last local row + 1 of each (column, PE)
+    let mut entries = vec![0u32; width * pes];
+    let mut last = vec![0u32; width * pes];
+    let mut nonzeros = vec![0u64; width];
+    for from in (0..cols).step_by(width) {
+        let to = cols.min(from + width);
+        entries.fill(0);
+        last.fill(0);
+        nonzeros.fill(0);
+        for row in 0..rows as usize {
+            let (pe, local) = (row % pes, (row / pes) as u32 + 1);
+            let base = (group * rows) as usize * cols + row * cols;
+            for_each_one(mask.words(), base + from, base + to, |at| {
+                let j = at - base - from;
+                let slot = j * pes + pe;
+                let gap = u64::from(local - last[slot]);
+                entries[slot] += ((gap - 1) >> decoder.span()) as u32 + 1;
+                last[slot] = local;
+                nonzeros[j] += 1;
+            });
+        }
+        for j in 0..to - from {
+            if alive((from + j) as u64) {
+                column(&entries[j * pes..(j + 1) * pes], nonzeros[j]);
+            }
+        }
+    }
+}
+
+/// Calls `visit` with the positions of the ones in `from..to`, ascending.
+fn for_each_one(words: &[u64], from: usize, to: usize, mut visit: impl FnMut(usize)) {
+    if from >= to {
+        return;
+    }
+    let (first, last) = (from / 64, (to - 1) / 64);
+    for (w, &word) in words.iter().enumerate().take(last + 1).skip(first) {
+        let mut word = word;
+        if w == first {
+            word &= u64::MAX << (from % 64);
+        }
+        if w == last {
+            word &= u64::MAX >> (63 - (to - 1) % 64);
+        }
+        while word != 0 {
+            visit(w * 64 + word.trailing_zeros() as usize);
+            word &= word - 1;
+        }
+    }
+}
+
+/// One matrix-vector product of one group.
+fn group_product(
+    slices: &Slices,
+    decoder: Decoder,
+    mask: &Mask,
+    group: (u64, u64),
+    alive: &dyn Fn(u64) -> bool,
+) -> Totals {
+    let depth = match slices.synchronisation {
+        Synchronisation::Barrier => 1,
+        Synchronisation::Fifo { depth } => depth.max(1) as usize,
+    };
+    let working = (slices.pes as usize).min(group.1 as usize);
+    let mut totals = Totals::default();
+    let mut done = vec![0u64; working];
+    let mut finished = VecDeque::new(); // max_P fin of the last `depth` columns, oldest first
+    let mut next = 0u64; // the earliest cycle of the next broadcast
+    for_each_column(slices, decoder, mask, group, alive, &mut |entries, nonzeros| {
+        let free = if finished.len() == depth {
+            finished.pop_front().unwrap_or(0)
+        } else {
+            0
+        };
+        let broadcast = next.max(free);
+        let mut latest = broadcast + 1; // a PE without rows passes the column by in its cycle
+        for (done, &count) in done.iter_mut().zip(entries) {
+            let taken = cost(slices, count.into()) as u64;
+            *done = (*done).max(broadcast) + taken;
+            latest = latest.max(*done);
+            totals.entries += u128::from(count);
+            totals.occupied += if count > 0 { u128::from(taken) } else { 0 };
+            totals.with_empty += u128::from(taken);
+        }
+        totals.useful += u128::from(nonzeros);
+        totals.columns += 1;
+        totals.cycles = totals.cycles.max(latest.into());
+        finished.push_back(latest);
+        next = broadcast + 1;
+    });
+    totals
+}
+
+/// Stored entries of all PEs, and of the PE that holds the most.
+fn stored_entries(slices: &Slices, decoder: Decoder, mask: &Mask, groups: u64, rows: u64) -> (u128, u128) {
+    let mut held = vec![0u128; slices.pes as usize];
+    for group in 0..groups {
+        for_each_column(
+            slices,
+            decoder,
+            mask,
+            (group, rows),
+            &|_| true,
+            &mut |entries, _| {
+                for (held, &count) in held.iter_mut().zip(entries) {
+                    *held += u128::from(count);
+                }
+            },
+        );
+    }
+    (held.iter().sum(), held.into_iter().max().unwrap_or(0))
+}
+
+/// Rows of the pattern that stands for a density: all, or for very tall layers whole rounds over the PEs.
+fn sample_rows(rows: u64, pes: u64) -> u64 {
+    const TALL: u64 = 1 << 16;
+    if rows <= TALL {
+        rows
+    } else {
+        rows.min(TALL.div_ceil(pes) * pes)
+    }
+}
+
+/// A fixed pattern of the wanted density: position i is alive where a mixing function of i (the finaliser of
+/// SplitMix64) falls below it.
+fn pseudo_random(rows: u64, cols: u64, density: f64) -> Mask {
+    let threshold = (density * 18_446_744_073_709_551_615.0) as u64;
+    let mut mask = Mask::empty(rows as usize, cols as usize);
+    for i in 0..mask.len() {
+        let mut z = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mask.set(i, (z ^ (z >> 31)) < threshold);
+    }
+    mask
+}
+
+fn finish(
+    slices: &Slices,
+    decoder: Decoder,
+    work: &LayerWork,
+    totals: Totals,
+    stored: u128,
+    widest: u128,
+) -> Result<ArrayRun, Overflow> {
+    let gemm = work.nest.gemm();
+    let peak = product(&[u64::from(slices.pes), u64::from(slices.macs_per_pe)])?;
+    let rate = u128::from(peak);
+    let working = u128::from(slices.pes).min(gemm.n.into());
+    let stages = Stages {
+        useful: fit(totals.useful / rate)?,
+        entries: fit(totals.entries * u128::from(slices.cycles_per_entry) / rate)?,
+        lanes: fit(totals.occupied / working)?,
+        empty_columns: fit(totals.with_empty / working)?,
+        slowest: fit(totals.cycles)?,
+        total: fit(totals.cycles)?,
+    };
+    let (weight_bits, act_bits) = (u64::from(work.weight_bits), u64::from(work.activation_bits));
+    let (entries, useful, columns) = (fit(totals.entries)?, fit(totals.useful)?, fit(totals.columns)?);
+    let stored = fit(stored)?;
+    // a pointer per PE and column, and one past the end, wide enough for the PE that holds the most
+    let pointer_bits = u128::from(128 - widest.leading_zeros());
+    let pointers = u128::from(slices.pes) * (u128::from(gemm.groups) * u128::from(gemm.k) + 1) * pointer_bits;
+    let (index, read, pointers) = match decoder {
+        Decoder::None => (0, 0, 0),
+        Decoder::Relative(bits) => (
+            u128::from(stored) * u128::from(bits) + pointers,
+            u128::from(entries) * u128::from(bits),
+            2 * u128::from(columns) * u128::from(slices.pes) * pointer_bits,
+        ),
+        Decoder::Bitmap => (
+            u128::from(work.nest.weights()) + pointers,
+            u128::from(columns) * u128::from(gemm.n),
+            2 * u128::from(columns) * u128::from(slices.pes) * pointer_bits,
+        ),
+    };
+    Ok(ArrayRun {
+        cycles: stages.total,
+        causes: stages.causes(),
+        macs: useful,
+        decoded: if decoder == Decoder::None { 0 } else { entries },
+        hops: product(&[columns, u64::from(slices.pes)])?,
+        stored: StoredBits {
+            weights: product(&[stored, weight_bits])?,
+            indices: fit(index)?,
+        },
+        bits: ArrayBits {
+            weights: product(&[entries, weight_bits])?,
+            indices: fit(read + pointers)?,
+            inputs: product(&[columns, act_bits])?,
+            outputs_written: product(&[gemm.m, gemm.groups, gemm.n, act_bits])?,
+            outputs_read: 0,
+        },
+        peak,
+    })
+}

@@ -1,0 +1,165 @@
+//! PEs that each hold a slice of the weights: dense, or sparse with an index per entry.
+//!
+//! Every output position (N·P·Q of them) replays the stored slices. An *entry* is a stored weight: a non-zero,
+//! or a filler where a relative index of k bits cannot span the gap (a gap of more than L = 2^k positions
+//! stores a filler every L positions; none follow the last non-zero of a chain). `macs_per_pe` entries start
+//! together and occupy their PE for `cycles_per_entry` cycles.
+//!
+//! * [`contiguous`]: SCNN-like, one index chain per PE over a contiguous run of weights;
+//! * [`interleaved`]: EIE, row i at PE i mod PEs, a chain per PE and column, columns broadcast in order.
+//!
+//! An engine without an index stores and visits every weight and takes all its multiplications for useful.
+
+mod contiguous;
+mod entries;
+mod expectation;
+mod interleaved;
+
+pub use entries::{SliceEntries, slice_entries};
+pub use expectation::{Expectation, expected};
+
+use super::{ArrayEngine, ArrayRun};
+use crate::compression::Mask;
+use crate::compression::encoding::Encoding;
+use crate::hardware::{Partition, Slices};
+use crate::simulate::{Causes, LayerWork, SimulateError};
+
+/// The most PEs whose slices are counted one by one.
+const MAX_PES: u32 = 1 << 24;
+
+/// What the engine's decoder reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decoder {
+    /// Nothing: every weight is visited.
+    None,
+    /// A bit per position; no fillers.
+    Bitmap,
+    /// A run length of so many bits per entry.
+    Relative(u32),
+}
+
+impl Decoder {
+    /// log2 of the largest gap that one entry spans; 63 where any gap does.
+    fn span(self) -> u32 {
+        match self {
+            Self::Relative(bits) => bits,
+            Self::None | Self::Bitmap => 63,
+        }
+    }
+
+    /// Index bits that travel with each entry.
+    fn bits_per_entry(self) -> u64 {
+        match self {
+            Self::Relative(bits) => u64::from(bits),
+            Self::None | Self::Bitmap => 0,
+        }
+    }
+}
+
+fn decoder(slices: &Slices, work: &LayerWork, engine: &str) -> Result<Decoder, SimulateError> {
+    let refuse = |message| SimulateError::Unsupported {
+        layer: work.name.into(),
+        engine: engine.into(),
+        message,
+    };
+    match slices.index {
+        None => Ok(Decoder::None),
+        Some(encoding) => {
+            if encoding == Encoding::Dense {
+                Ok(Decoder::None)
+            } else if encoding == Encoding::Bitmap {
+                Ok(Decoder::Bitmap)
+            } else if let Encoding::RelativeIndex { bits } = encoding {
+                if (1..=16).contains(&bits) {
+                    Ok(Decoder::Relative(u32::from(bits)))
+                } else {
+                    Err(refuse(
+                        "has a relative index outside 1 to 16 bits; give `bits` in that range",
+                    ))
+                }
+            } else {
+                Err(refuse(
+                    "has no decoder for its encoding; use `dense`, `bitmap` or `relative-index`",
+                ))
+            }
+        }
+    }
+}
+
+impl ArrayEngine for Slices {
+    fn run(&self, work: &LayerWork, name: &str) -> Result<ArrayRun, SimulateError> {
+        run(self, work, None, name)
+    }
+
+    fn pes(&self) -> u64 {
+        u64::from(self.pes)
+    }
+}
+
+/// Runs a checked layer, with the real pattern of active inputs where it is known: one row of
+/// `groups · products` bits per output position, or one row for all.
+pub(in crate::simulate) fn run(
+    slices: &Slices,
+    work: &LayerWork,
+    activations: Option<&Mask>,
+    name: &str,
+) -> Result<ArrayRun, SimulateError> {
+    let decoder = decoder(slices, work, name)?;
+    if slices.pes > MAX_PES {
+        return Err(SimulateError::Unsupported {
+            layer: work.name.into(),
+            engine: name.into(),
+            message: "has more than 2^24 PEs; lower `pes`",
+        });
+    }
+    let activations = activations.filter(|_| slices.skip_zero_activations);
+    match slices.partition {
+        Partition::Contiguous => {
+            contiguous::run(slices, decoder, work, activations).map_err(SimulateError::overflow(work))
+        }
+        Partition::RowInterleaved if slices.feature_port.is_some() => Err(SimulateError::Unsupported {
+            layer: work.name.into(),
+            engine: name.into(),
+            message: "broadcasts one column a cycle; a feature port has no meaning with `row-interleaved`, remove it",
+        }),
+        Partition::RowInterleaved => {
+            interleaved::run(slices, decoder, work, activations).map_err(SimulateError::overflow(work))
+        }
+    }
+}
+
+/// Times, each including the one before, whose differences are the causes of a slices engine.
+#[derive(Debug, Clone, Copy)]
+struct Stages {
+    /// Useful multiplications at the full rate.
+    useful: u64,
+    /// All entries with their initiation interval, at the full rate.
+    entries: u64,
+    /// The same on the lanes and PEs that have work.
+    lanes: u64,
+    /// Columns without an entry on their PE added.
+    empty_columns: u64,
+    /// Until the slowest PE is done.
+    slowest: u64,
+    /// Until the feature port is done as well.
+    total: u64,
+}
+
+impl Stages {
+    /// The differences; a stage never ends before the one before it nor after the total, so they sum to it.
+    fn causes(self) -> Causes {
+        let useful = self.useful.min(self.total);
+        let entries = self.entries.clamp(useful, self.total);
+        let lanes = self.lanes.clamp(entries, self.total);
+        let empty = self.empty_columns.clamp(lanes, self.total);
+        let slowest = self.slowest.clamp(empty, self.total);
+        Causes {
+            compute: useful,
+            decode: (entries - useful) + (empty - lanes),
+            unused: lanes - entries,
+            imbalance: slowest - empty,
+            feature_port: self.total - slowest,
+            ..Causes::default()
+        }
+    }
+}

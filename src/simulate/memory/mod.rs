@@ -1,0 +1,89 @@
+//! Buffers and DRAM around an array: which tiles a layer is cut into, what moves, and what has to wait.
+//!
+//! **Tiles.** A tile is a block of output channels times a block of output rows (batch included); the products
+//! of an output are never split. Channel blocks lie inside a group or hold whole groups. A tensor's tile must
+//! fit the largest on-chip buffer that may hold it. Weights and their indices travel together and are spread
+//! evenly over the output channels. An input that is not in DRAM, or an output that does not go there, stays
+//! on chip whole.
+//!
+//! **Capacity.** Of a double-buffered memory a streamed tensor takes twice its tile; a tensor that is loaded
+//! once, or stays, takes its size. The tensors that share a buffer share its capacity.
+//!
+//! **Time.** The array's cycles are spread over the tiles in proportion to their outputs. While tile i
+//! computes, the DRAM loads tile i + 1 and stores tile i − 1 (all in whole bursts), and each buffer serves the
+//! array through its port: a step takes the longest of the three. The first load and the last store stand
+//! alone. In a buffer that is not double-buffered, loads and stores of its tensors do not overlap compute.
+//! What a step takes beyond compute is a stall, charged to the tensors of the memory that bound it, in
+//! proportion to their bits. Filling a buffer does not take its port from the array.
+//!
+//! **Traffic.** The array reads and writes the innermost memory that may hold a tensor. Each tile passes every
+//! on-chip memory of its tensor once on its way between there and DRAM. A tensor that no buffer may hold is
+//! read from DRAM by the array itself.
+
+mod pipeline;
+mod tiling;
+
+use super::cost::{Causes, Traffic};
+use super::engine::ArrayRun;
+use super::error::SimulateError;
+use super::work::LayerWork;
+use crate::hardware::{Memory, MemoryKind, TensorKind};
+
+/// The tensors, in the order of all arrays indexed by tensor.
+pub(super) const TENSORS: [TensorKind; 4] = [
+    TensorKind::Weights,
+    TensorKind::Indices,
+    TensorKind::Inputs,
+    TensorKind::Outputs,
+];
+
+/// What the memories add to an array's run.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct MemoryRun {
+    /// Array cycles and stalls.
+    pub(super) cycles: u64,
+    /// The array's causes with the stalls filled in.
+    pub(super) causes: Causes,
+    /// Bits moved, memory by memory, from the PE outwards; tensors without traffic are left out.
+    pub(super) traffic: Vec<Traffic>,
+}
+
+/// Which memories a tensor uses, as places in the profile's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Route {
+    /// The innermost memory that may hold it: the array's port.
+    inner: usize,
+    /// The largest buffer that may hold it: where its tile lives.
+    home: Option<usize>,
+}
+
+fn route(memories: &[Memory], tensor: TensorKind) -> Route {
+    let dram = memories.len() - 1;
+    let inner = memories
+        .iter()
+        .position(|m| m.holds.contains(&tensor))
+        .unwrap_or(dram);
+    let mut home: Option<(usize, u64)> = None;
+    for (i, memory) in memories.iter().enumerate() {
+        if let (MemoryKind::Buffer { capacity, .. }, true) = (memory.kind, memory.holds.contains(&tensor))
+            && home.is_none_or(|(_, bits)| capacity.bits() > bits)
+        {
+            home = Some((i, capacity.bits()));
+        }
+    }
+    Route {
+        inner: inner.min(dram),
+        home: home.map(|(i, _)| i),
+    }
+}
+
+/// Runs a checked layer's memories; `memories` ends with the DRAM.
+pub(super) fn run(
+    work: &LayerWork,
+    array: &ArrayRun,
+    memories: &[Memory],
+) -> Result<MemoryRun, SimulateError> {
+    let routes = TENSORS.map(|t| route(memories, t));
+    let tiling = tiling::choose(work, array, memories, &routes)?;
+    pipeline::run(work, array, memories, &routes, tiling).map_err(SimulateError::overflow(work))
+}
