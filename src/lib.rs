@@ -20,7 +20,7 @@ pub mod simulate;
 
 pub mod training;
 
-pub mod admm;
+// pub mod admm;
 
 // pub mod codesign;
 

@@ -5,7 +5,8 @@
 //! codes: 0 done, 1 the job failed, 2 bad input.
 
 mod breakeven;
-//mod estimate;
+mod costs;
+mod estimate;
 mod failure;
 mod profile;
 mod recipe;
@@ -45,7 +46,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    //Estimate(estimate::Arguments),
+    Estimate(estimate::Arguments),
     Breakeven(breakeven::Arguments),
     Workload(workload::Arguments),
     Profile(profile::Arguments),
@@ -64,7 +65,7 @@ pub fn run() -> ExitCode {
     };
     let screen = Screen::new(arguments.quiet);
     let done = match arguments.verb {
-        //Verb::Estimate(verb) => estimate::run(&verb, &screen),
+        Verb::Estimate(verb) => estimate::run(&verb, &screen),
         Verb::Breakeven(verb) => breakeven::run(&verb, &screen),
         Verb::Workload(verb) => workload::run(&verb, &screen),
         Verb::Profile(verb) => profile::run(&verb, &screen),

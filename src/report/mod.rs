@@ -12,19 +12,23 @@
 
 pub mod table;
 
+// mod admm;
 mod break_even;
 mod directory;
 mod error;
 mod layers;
+mod model;
 mod run;
 mod summary;
 mod traffic;
 mod word;
 
+// pub use admm::{AdmmRow, admm_rows};
 pub use break_even::{BreakEvenRow, break_even_rows, break_even_table};
 pub use directory::{Files, OutDirectory};
 pub use error::ReportError;
 pub use layers::{Accuracy, LayerRow, LayerShare, Subject, layer_table};
+pub use model::model_files;
 pub use run::{Input, RunFile, sha256};
 pub use summary::{SummaryRow, summarise, summary_table};
 pub use traffic::{TrafficRow, traffic_rows};
