@@ -12,7 +12,7 @@ pub struct SummaryRow {
     pub name: &'static str,
     /// The figure with its unit, or "not modelled".
     pub value: String,
-    /// Where it comes from; structural figures have theirs in [`super::citations`].
+    /// Where it comes from; structural figures have theirs in [`super::citations()`].
     pub source: Option<String>,
 }
 
