@@ -49,7 +49,7 @@ impl Failure {
                 at(&["memories", &index, "buffer", "capacity"], message, format!("raise the capacity of `{memory}`, {cure}"))
             }
             SimulateError::NoEngine { layer, reasons, .. } => {
-                at(&["engines"], format!("layer `{layer}`: no engine can run it"), reasons.clone())
+                at(&["engines"], format!("layer `{layer}`: no engine can run it"), distinct(reasons))
             }
             SimulateError::MissingArea { what, .. } => at(
                 &["name"],
@@ -79,6 +79,17 @@ impl Failure {
             Self::BadInput(reports) | Self::Failed(reports) => reports,
         }
     }
+}
+
+/// What the engines said, each thing once.
+fn distinct(reasons: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in reasons.replace("; layer `", "\nlayer `").lines() {
+        if !lines.iter().any(|l| l == line) {
+            lines.push(line.into());
+        }
+    }
+    lines.join("\n")
 }
 
 impl From<DocumentError> for Failure {

@@ -301,49 +301,50 @@ fn mapping(engine: &Engine) -> String {
     }
 }
 
-/// The table of one candidate on one profile: rows of one candidate and profile, in order.
+/// The table of one candidate on one profile: rows of one candidate and profile, in order. Columns that would say
+/// the same in every line (one engine, no zeros) are left out.
 #[must_use]
 pub fn layer_table(rows: &[&LayerRow]) -> String {
-    let columns = [
-        ("layer", Align::Left),
-        ("engine", Align::Left),
-        ("density %", Align::Right),
-        ("MACs left", Align::Right),
+    let engines = rows.iter().any(|r| r.engine != rows[0].engine);
+    let densities = rows.iter().any(|r| r.kept != r.weights);
+    let mut columns = vec![("layer", Align::Left)];
+    columns.extend(engines.then_some(("engine", Align::Left)));
+    columns.extend(densities.then_some(("density %", Align::Right)));
+    columns.extend([
+        ("MMACs left", Align::Right),
         ("cycles", Align::Right),
         ("time us", Align::Right),
         ("energy uJ", Align::Right),
         ("DRAM KiB", Align::Right),
         ("use %", Align::Right),
         ("most cycles", Align::Left),
-    ];
-    let line = |r: &&LayerRow| {
-        vec![
-            r.layer.clone(),
-            r.engine.clone(),
-            table::percent(r.density),
-            table::count(r.macs_left),
-            table::count(r.cycles),
-            table::number(1e6 * r.seconds),
-            table::number(1e-6 * r.energy_pj),
-            table::number(r.dram_bits() as f64 / 8192.0),
-            table::percent(r.utilisation),
-            r.bottleneck.replace('_', " "),
-        ]
-    };
-    let mut lines: Vec<Vec<String>> = rows.iter().map(line).collect();
-    let sum = |f: fn(&LayerRow) -> u64| rows.iter().fold(0u64, |a, r| a.saturating_add(f(r)));
-    let (kept, weights) = (sum(|r| r.kept), sum(|r| r.weights));
-    lines.push(vec![
-        "total".into(),
-        String::new(),
-        table::percent(if weights == 0 { 1.0 } else { kept as f64 / weights as f64 }),
-        table::count(sum(|r| r.macs_left)),
-        table::count(sum(|r| r.cycles)),
-        table::number(1e6 * rows.iter().map(|r| r.seconds).sum::<f64>()),
-        table::number(1e-6 * rows.iter().map(|r| r.energy_pj).sum::<f64>()),
-        table::number(sum(LayerRow::dram_bits) as f64 / 8192.0),
-        String::new(),
-        String::new(),
     ]);
+    let line = |layer: &str, engine: &str, density: f64, [macs, cycles, dram]: [u64; 3], [seconds, energy]: [f64; 2], last: [String; 2]| {
+        let mut cells = vec![layer.to_string()];
+        cells.extend(engines.then(|| engine.to_string()));
+        cells.extend(densities.then(|| table::percent(density)));
+        cells.extend([
+            table::number(1e-6 * macs as f64),
+            table::count(cycles),
+            table::number(1e6 * seconds),
+            table::number(1e-6 * energy),
+            table::number(dram as f64 / 8192.0),
+        ]);
+        cells.extend(last);
+        cells
+    };
+    let mut lines: Vec<Vec<String>> = rows
+        .iter()
+        .map(|r| {
+            let last = [table::percent(r.utilisation), r.bottleneck.replace('_', " ")];
+            line(&r.layer, &r.engine, r.density, [r.macs_left, r.cycles, r.dram_bits()], [r.seconds, r.energy_pj], last)
+        })
+        .collect();
+    let sum = |f: fn(&LayerRow) -> u64| rows.iter().fold(0u64, |a, r| a.saturating_add(f(r)));
+    let add = |f: fn(&LayerRow) -> f64| rows.iter().map(|r| f(r)).sum::<f64>();
+    let (kept, weights) = (sum(|r| r.kept), sum(|r| r.weights));
+    let density = if weights == 0 { 1.0 } else { kept as f64 / weights as f64 };
+    let counts = [sum(|r| r.macs_left), sum(|r| r.cycles), sum(LayerRow::dram_bits)];
+    lines.push(line("total", "", density, counts, [add(|r| r.seconds), add(|r| r.energy_pj)], [String::new(), String::new()]));
     table(&columns, lines)
 }

@@ -29,6 +29,6 @@ pub use directory::{Files, OutDirectory};
 pub use error::ReportError;
 pub use layers::{Accuracy, LayerRow, LayerShare, Subject, layer_table};
 pub use model::model_files;
-pub use run::{Input, RunFile, sha256};
+pub use run::{Input, RunFile, sha256, sha256_of};
 pub use summary::{SummaryRow, summarise, summary_table};
 pub use traffic::{TrafficRow, traffic_rows};

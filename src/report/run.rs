@@ -7,8 +7,16 @@ use std::collections::BTreeMap;
 /// The SHA-256 of bytes, in lower-case hexadecimal.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
+    sha256_of([bytes])
+}
+
+/// The SHA-256 of parts one after another, as if they were one.
+#[must_use]
+pub fn sha256_of<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> String {
     use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+    let mut hash = Sha256::new();
+    parts.into_iter().for_each(|part| hash.update(part.as_ref()));
+    hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
         // writing to a String cannot fail
         let _ = write!(text, "{byte:02x}");
         text

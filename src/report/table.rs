@@ -1,6 +1,9 @@
 //! Tables for people: no colour, right-aligned numbers, units in the headers, at most 110 columns wide.
 
-use comfy_table::{CellAlignment, LineStyle, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, ContentLineStyle, LineStyle, Table, presets};
+
+/// Columns of a terminal that a table may take.
+const WIDTH: u16 = 110;
 
 /// Which side the cells of a column stand on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,15 +18,21 @@ pub enum Align {
 #[must_use]
 pub fn table(columns: &[(&str, Align)], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    let lines = ContentLineStyle::none();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()).header_lines(lines).content_lines(lines));
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
     table.set_header(columns.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     table.add_rows(rows);
     for (i, (_, align)) in columns.iter().enumerate() {
         if let Some(column) = table.column_mut(i) {
-            column.set_cell_alignment(match align {
-                Align::Left => CellAlignment::Left,
-                Align::Right => CellAlignment::Right,
-            });
+            match align {
+                Align::Left => column.set_cell_alignment(CellAlignment::Left),
+                // words may be broken to fit the width, numbers never
+                Align::Right => {
+                    column.set_cell_alignment(CellAlignment::Right);
+                    column.set_constraint(ColumnConstraint::ContentWidth);
+                }
+            }
         }
     }
     table.trim_fmt()
@@ -66,6 +75,15 @@ pub fn percent(share: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_fit_the_width_and_keep_numbers_whole() {
+        let columns = [("layer", Align::Left), ("engine", Align::Left), ("cycles", Align::Right)];
+        let row = vec!["a-very-long-name ".repeat(6), "another-long-name ".repeat(6), count(u64::MAX)];
+        let text = table(&columns, [row]);
+        assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+        assert!(text.contains("18 446 744 073 709 551 615"), "{text}");
+    }
 
     #[test]
     fn numbers_keep_four_digits() {
