@@ -1,16 +1,18 @@
 //! `cosparse breakeven`: the equal-area curve.
 
+use super::costs;
 use super::reports::{ReportArguments, finish};
 use super::failure::Failure;
 use super::request::{self, Given};
 use super::screen::Screen;
+use crate::compression::Recipe;
 use crate::compression::encoding::Encoding;
 use crate::document::nearest;
 use crate::hardware::{Engine, EngineKind, Profile};
 use crate::network::{Layer, Workload};
 use crate::report::{Accuracy, BreakEvenRow, Files, RunFile, Subject, break_even_rows, break_even_table};
 use crate::simulate::break_even::{self, Pair};
-use crate::simulate::{LayerWork, Weights};
+use crate::simulate::{LayerWork, Pick, Weights};
 use clap::Args;
 use serde::Serialize;
 
@@ -55,6 +57,8 @@ pub(super) fn run(arguments: &Arguments, screen: &Screen) -> Result<(), Failure>
     let mut rows = Vec::new();
     let mut tables = String::new();
     for profile in &profiles {
+        // the curve leaves the memories out, but a layer that cannot run at all has none
+        costs::expected(&workload, profile, &Recipe::default(), 1, Pick::Energy)?;
         for pair in pairs(profile)? {
             let from = rows.len();
             for layer in &layers {

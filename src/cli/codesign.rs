@@ -14,7 +14,7 @@ use crate::report::{
     Accuracy, AdmmRow, Files, Input, LayerRow, LayerShare, OutDirectory, RunFile, Subject, SummaryRow, TrafficRow, admm_rows, layer_table, model_files,
     sha256_of, summarise, summary_table, traffic_rows,
 };
-use crate::simulate::{LayerCost, Pick};
+use crate::simulate::Pick;
 use crate::training::TrainingError;
 use crate::training::data::{DataError, Dataset, Samples, load_directory};
 use clap::Args;
@@ -75,8 +75,7 @@ pub(super) fn run(arguments: &Arguments, screen: &Screen) -> Result<(), Failure>
     let profiles = request::profiles(&arguments.profiles)?;
     for profile in &profiles {
         // a layer that no engine can run is found before anything is trained
-        costs::expected(&workload.value, &profile.value, &Recipe::default(), 1, Pick::Energy)
-            .map_err(|error| Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value))?;
+        costs::expected(&workload, profile, &Recipe::default(), 1, Pick::Energy)?;
     }
     let mut run = RunFile::new("codesign", workload.input.clone(), profiles.iter().map(|p| p.input.clone()).collect())
         .option("objective", arguments.objective)
@@ -228,10 +227,10 @@ impl Rows {
             seed: run.seed,
         };
         let network = &workload.value.network;
-        let layers = network.layers().map(|(_, l)| l).filter(|l| l.nest.is_some());
-        let costs: &[LayerCost] = candidate.costs.get(place).map_or(&[], |c| c.layers.as_slice());
         let mut rows = Vec::new();
-        for (layer, cost) in layers.zip(costs) {
+        for priced in candidate.costs.get(place).map_or(&[][..], |c| c.layers.as_slice()) {
+            let Some(id) = network.find(&priced.name) else { continue };
+            let (layer, cost) = (network.layer(id), &priced.outcome.cost);
             let kept = candidate.parameters.weight(&layer.name).map_or(0, |p| p.values.iter().filter(|&&v| v != 0.0).count());
             let share = LayerShare { layer, target: candidate.recipe.target(&layer.name), kept: kept as u64, cost };
             rows.push(LayerRow::new(&subject, &share));

@@ -143,11 +143,12 @@ impl Rows {
             seed: None,
         };
         let network = &workload.value.network;
-        let failed = |error| Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value);
-        let costs = costs::expected(&workload.value, &profile.value, recipe, arguments.batch.get(), arguments.pick.pick()).map_err(failed)?;
+        let total = costs::expected(workload, profile, recipe, arguments.batch.get(), arguments.pick.pick())?;
         let mut rows = Vec::new();
         let (mut kept, mut bits) = (0u64, 0.0);
-        for (layer, cost) in network.layers().map(|(_, l)| l).filter(|l| l.nest.is_some()).zip(&costs) {
+        for priced in &total.layers {
+            let Some(id) = network.find(&priced.name) else { continue };
+            let (layer, cost) = (network.layer(id), &priced.outcome.cost);
             let target: Target = recipe.target(&layer.name);
             let share = LayerShare { layer, target, kept: target.kept(layer.weights()) as u64, cost };
             kept += share.kept;
@@ -156,7 +157,10 @@ impl Rows {
             self.traffic.extend(traffic_rows(&subject, &layer.name, cost));
         }
         let shown: Vec<&LayerRow> = rows.iter().collect();
-        let table = layer_table(&shown);
+        let mut table = layer_table(&shown);
+        if !total.not_modelled.is_empty() {
+            table += &format!("\n{} layers that do not multiply are not modelled", total.not_modelled.len());
+        }
         self.summary.push(summarise(&subject, &shown, (kept > 0).then(|| bits / kept as f64), None, None)?);
         self.layers.extend(rows);
         Ok(table)

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum ReportError {
     /// The directory for the reports cannot be made or written.
-    #[error("the reports cannot be written to `{}`: {source}", path.display())]
+    #[error("the reports cannot be written to `{}`", path.display())]
     #[diagnostic(code(cosparse::report::directory), help("give a directory that can be written with `--out DIR`"))]
     Directory {
         /// The directory as it was given.
@@ -18,7 +18,7 @@ pub enum ReportError {
         source: io::Error,
     },
     /// A file could not be written, although the directory could when the job began.
-    #[error("`{}` cannot be written: {source}", path.display())]
+    #[error("`{}` cannot be written", path.display())]
     #[diagnostic(code(cosparse::report::write), help("free space on the disk, or give another directory with `--out DIR`, and run again"))]
     Write {
         /// The file.
@@ -27,7 +27,7 @@ pub enum ReportError {
         source: io::Error,
     },
     /// A row without a CSV form.
-    #[error("`{file}` has no CSV form: {source}")]
+    #[error("`{file}` has no CSV form")]
     #[diagnostic(code(cosparse::report::csv))]
     Csv {
         /// The file.
