@@ -20,9 +20,9 @@ pub mod simulate;
 
 pub mod training;
 
-// pub mod admm;
+pub mod admm;
 
-// pub mod codesign;
+pub mod codesign;
 
 pub mod report;
 

@@ -1,5 +1,7 @@
 //! Encodings and packed layers: what is written is read back, is as long as computed, and no damage passes.
 
+#![allow(clippy::print_stdout)] // a test says what it measured
+
 use cosparse::compression::encoding::{EncodeError, Encoding, Layout, best_width, entries, entries_in};
 use cosparse::compression::pack::{PackError, PackedLayer, pack, unpack};
 use cosparse::compression::precision::{EqualInterval, Precision};
@@ -294,9 +296,9 @@ fn published_counts_take_the_expected_bytes() {
 fn random_masks_take_the_simulated_number_of_entries() {
     let len = 2_000_000;
     for (q, k) in [(0.5, 4), (0.1, 4), (0.02, 4), (0.02, 6), (0.3, 2)] {
-        let mask = random_mask(len, (f64::from(q) * len as f64) as usize, 3);
-        let (p, l) = (1.0 - f64::from(q), f64::from(1 << k));
-        let expected = f64::from(q) / (1.0 - p.powf(l)) * len as f64;
+        let mask = random_mask(len, (q * len as f64) as usize, 3);
+        let (p, l) = (1.0 - q, f64::from(1 << k));
+        let expected = q / (1.0 - p.powf(l)) * len as f64;
         let found = entries(&mask, k as u8).total() as f64;
         assert!(
             (found / expected - 1.0).abs() < 0.005,

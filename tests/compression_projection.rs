@@ -1,5 +1,7 @@
 //! Laws of the projections, and the published example of equal-interval levels.
 
+#![allow(clippy::print_stdout)] // a test says that it was skipped
+
 use cosparse::compression::precision::EqualInterval;
 use cosparse::compression::structure::{Structure, Unstructured};
 use cosparse::compression::{ConstraintSet, Mask};

@@ -33,21 +33,42 @@ pub fn quantise(
     step: &str,
     tick: &mut dyn FnMut(f64),
 ) -> Result<Quantised, TrainingError> {
-    let weights: Vec<usize> = parameters.list.iter().enumerate().filter(|(_, p)| p.role == Role::Weight).map(|(i, _)| i).collect();
+    let weights: Vec<usize> = parameters
+        .list
+        .iter()
+        .enumerate()
+        .filter(|(_, p)| p.role == Role::Weight)
+        .map(|(i, _)| i)
+        .collect();
     let mut assignments: Vec<Assignment> = weights
         .iter()
         .zip(bits)
         .map(|(&parameter, &bits)| {
             let p = &parameters.list[parameter];
             let set = EqualInterval::fit(&p.values, &support(p), bits);
-            Assignment { parameter, set: Box::new(set) }
+            Assignment {
+                parameter,
+                set: Box::new(set),
+            }
         })
         .collect();
     let total = f64::from(options.admm.iterations) * options.admm.w_step.epochs + options.retrain.epochs;
-    let share = if total > 0.0 { f64::from(options.admm.iterations) * options.admm.w_step.epochs / total } else { 1.0 };
+    let share = if total > 0.0 {
+        f64::from(options.admm.iterations) * options.admm.w_step.epochs / total
+    } else {
+        1.0
+    };
 
     let mut executor = executor_for(network, parameters)?;
-    let records = solve(&mut *executor, &mut assignments, problem, &options.admm, step, Phase::Levels, &mut |f| tick(share * f))?;
+    let records = solve(
+        &mut *executor,
+        &mut assignments,
+        problem,
+        &options.admm,
+        step,
+        Phase::Levels,
+        &mut |f| tick(share * f),
+    )?;
     // the final interval is searched on W itself, not on W + U
     for (a, &bits) in assignments.iter_mut().zip(bits) {
         let p = &executor.parameters().list[a.parameter];
@@ -63,7 +84,10 @@ pub fn quantise(
         .collect();
     project(&mut *executor, &assignments);
     // frozen levels: their gradients vanish, the optimiser leaves them alone
-    let frozen: Vec<Vec<f32>> = weights.iter().map(|&i| executor.parameters().list[i].values.clone()).collect();
+    let frozen: Vec<Vec<f32>> = weights
+        .iter()
+        .map(|&i| executor.parameters().list[i].values.clone())
+        .collect();
     let mut freeze = |_: &Parameters, gradients: &mut [Vec<f32>]| {
         for &i in &weights {
             gradients[i].fill(0.0);
@@ -71,10 +95,21 @@ pub fn quantise(
     };
     let mut retrain = options.retrain.clone();
     retrain.weight_decay = 0.0;
-    fit(&mut *executor, problem.train, problem.teacher, &retrain, &mut freeze, &mut |p| tick(share + (1.0 - share) * p.fraction))?;
+    fit(
+        &mut *executor,
+        problem.train,
+        problem.teacher,
+        &retrain,
+        &mut freeze,
+        &mut |p| tick(share + (1.0 - share) * p.fraction),
+    )?;
     let mut parameters = executor.parameters().clone();
     for (&i, values) in weights.iter().zip(frozen) {
         parameters.list[i].values = values;
     }
-    Ok(Quantised { parameters, intervals, records })
+    Ok(Quantised {
+        parameters,
+        intervals,
+        records,
+    })
 }

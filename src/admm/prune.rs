@@ -25,17 +25,38 @@ pub fn prune(
     step: &str,
     tick: &mut dyn FnMut(f64),
 ) -> Result<(Parameters, Vec<Record>), TrainingError> {
-    let weights: Vec<usize> = parameters.list.iter().enumerate().filter(|(_, p)| p.role == Role::Weight).map(|(i, _)| i).collect();
+    let weights: Vec<usize> = parameters
+        .list
+        .iter()
+        .enumerate()
+        .filter(|(_, p)| p.role == Role::Weight)
+        .map(|(i, _)| i)
+        .collect();
     let mut assignments: Vec<Assignment> = weights
         .iter()
         .zip(keep)
-        .map(|(&parameter, &(structure, keep))| Assignment { parameter, set: structure.set(keep) })
+        .map(|(&parameter, &(structure, keep))| Assignment {
+            parameter,
+            set: structure.set(keep),
+        })
         .collect();
     let total = f64::from(options.admm.iterations) * options.admm.w_step.epochs + options.retrain.epochs;
-    let share = if total > 0.0 { f64::from(options.admm.iterations) * options.admm.w_step.epochs / total } else { 1.0 };
+    let share = if total > 0.0 {
+        f64::from(options.admm.iterations) * options.admm.w_step.epochs / total
+    } else {
+        1.0
+    };
 
     let mut executor = executor_for(network, parameters)?;
-    let records = solve(&mut *executor, &mut assignments, problem, &options.admm, step, Phase::Prune, &mut |f| tick(share * f))?;
+    let records = solve(
+        &mut *executor,
+        &mut assignments,
+        problem,
+        &options.admm,
+        step,
+        Phase::Prune,
+        &mut |f| tick(share * f),
+    )?;
     project(&mut *executor, &assignments);
     let mut parameters = executor.parameters().clone();
     drop(executor);
@@ -45,6 +66,13 @@ pub fn prune(
         p.support = Some(Mask::of(&p.values, rows, cols));
     }
     let mut executor = executor_for(network, parameters)?;
-    fit(&mut *executor, problem.train, problem.teacher, &options.retrain, &mut |_, _| {}, &mut |p| tick(share + (1.0 - share) * p.fraction))?;
+    fit(
+        &mut *executor,
+        problem.train,
+        problem.teacher,
+        &options.retrain,
+        &mut |_, _| {},
+        &mut |p| tick(share + (1.0 - share) * p.fraction),
+    )?;
     Ok((executor.parameters().clone(), records))
 }

@@ -29,11 +29,18 @@ pub struct Problem<'a> {
 /// The support of a parameter as a mask.
 pub(super) fn support(parameter: &Parameter) -> Mask {
     let (rows, cols) = parameter.matrix();
-    parameter.support.clone().unwrap_or_else(|| Mask::full(rows, cols))
+    parameter
+        .support
+        .clone()
+        .unwrap_or_else(|| Mask::full(rows, cols))
 }
 
 fn norm(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(&a, &b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
+    a.iter()
+        .zip(b)
+        .map(|(&a, &b)| f64::from(a - b).powi(2))
+        .sum::<f64>()
+        .sqrt()
 }
 
 struct Split {
@@ -69,14 +76,23 @@ pub fn solve(
             let mut z = p.values.clone();
             refit(a, &z, &support);
             a.set.project(&mut z, &support);
-            Split { parameter: a.parameter, layer: p.layer.clone(), u: vec![0.0; z.len()], support, z }
+            Split {
+                parameter: a.parameter,
+                layer: p.layer.clone(),
+                u: vec![0.0; z.len()],
+                support,
+                z,
+            }
         })
         .collect();
     let mut records = Vec::new();
     let mut rho = options.rho;
     for iteration in 1..=options.iterations {
         let mut w_step = options.w_step.clone();
-        w_step.seed = w_step.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(u64::from(iteration));
+        w_step.seed = w_step
+            .seed
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .wrapping_add(u64::from(iteration));
         let mut penalty = |parameters: &crate::training::Parameters, gradients: &mut [Vec<f32>]| {
             for s in &splits {
                 let w = &parameters.list[s.parameter].values;
@@ -93,7 +109,14 @@ pub fn solve(
         };
         let done = f64::from(iteration - 1) / f64::from(options.iterations);
         let share = 1.0 / f64::from(options.iterations);
-        fit(executor, problem.train, problem.teacher, &w_step, &mut penalty, &mut |p| tick(done + share * p.fraction))?;
+        fit(
+            executor,
+            problem.train,
+            problem.teacher,
+            &w_step,
+            &mut penalty,
+            &mut |p| tick(done + share * p.fraction),
+        )?;
 
         let mut rows = Vec::with_capacity(splits.len());
         for (s, a) in splits.iter_mut().zip(assignments.iter_mut()) {
@@ -132,7 +155,7 @@ pub fn solve(
 }
 
 fn refit(assignment: &mut Assignment, values: &[f32], support: &Mask) {
-    if let Some(set) = assignment.set.refit(values, support) {
+    if let Some(set) = assignment.set.refitted(values, support) {
         assignment.set = set;
     }
 }
@@ -146,8 +169,15 @@ pub(super) fn project(executor: &mut dyn Executor, assignments: &[Assignment]) {
     }
 }
 
-fn accuracy_at_cut(executor: &mut dyn Executor, assignments: &[Assignment], validation: &Samples) -> Result<f64, TrainingError> {
-    let saved: Vec<Vec<f32>> = assignments.iter().map(|a| executor.parameters().list[a.parameter].values.clone()).collect();
+fn accuracy_at_cut(
+    executor: &mut dyn Executor,
+    assignments: &[Assignment],
+    validation: &Samples,
+) -> Result<f64, TrainingError> {
+    let saved: Vec<Vec<f32>> = assignments
+        .iter()
+        .map(|a| executor.parameters().list[a.parameter].values.clone())
+        .collect();
     project(executor, assignments);
     let accuracy = evaluate(executor, validation);
     for (a, values) in assignments.iter().zip(saved) {

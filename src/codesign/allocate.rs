@@ -11,17 +11,27 @@ pub(super) struct Ranked {
 
 impl Ranked {
     /// Ranks the survivors by w²·(F + 0.05·mean F): the mean keeps weights alive whose gradient happened to vanish.
-    pub(super) fn new(values: &[f32], fisher: &[f32], alive: impl Iterator<Item = usize> + Clone, unit_cost: f64) -> Self {
+    pub(super) fn new(
+        values: &[f32],
+        fisher: &[f32],
+        alive: impl Iterator<Item = usize> + Clone,
+        unit_cost: f64,
+    ) -> Self {
         let count = alive.clone().count().max(1);
         let mean = (alive.clone().map(|i| f64::from(fisher[i])).sum::<f64>() / count as f64) as f32;
-        let mut saliency: Vec<f32> = alive.map(|i| values[i] * values[i] * (fisher[i] + 0.05 * mean)).collect();
+        let mut saliency: Vec<f32> = alive
+            .map(|i| values[i] * values[i] * (fisher[i] + 0.05 * mean))
+            .collect();
         saliency.sort_unstable_by(|a, b| b.total_cmp(a));
         Self { saliency, unit_cost }
     }
 
     fn keep(&self, price: f64) -> usize {
         let threshold = price * self.unit_cost;
-        self.saliency.partition_point(|&s| f64::from(s) > threshold).max(1).min(self.saliency.len())
+        self.saliency
+            .partition_point(|&s| f64::from(s) > threshold)
+            .max(1)
+            .min(self.saliency.len())
     }
 }
 

@@ -1,10 +1,17 @@
 //! A recipe with its realised masks, levels, accuracy and costs.
 
-use crate::compression::Recipe;
-use crate::network::Network;
-use crate::simulate::NetworkCost;
-use crate::training::data::Samples;
-use crate::training::{Parameters, TrainingError, evaluate, executor_for};
+use super::costing::{is_sparse, pick, smallest};
+use super::objective::Objective;
+use super::pipeline::{CodesignError, Request};
+use super::store::Stage;
+use crate::compression::encoding::Encoding;
+use crate::compression::precision::Precision;
+use crate::compression::structure::Structure;
+use crate::compression::{Mask, Recipe, Target};
+use crate::hardware::{EngineKind, Profile};
+use crate::network::Layer;
+use crate::simulate::{LayerCost, LayerState, Weights, network_layer};
+use crate::training::{Parameters, evaluate, executor_for};
 
 /// A candidate.
 #[derive(Debug, Clone)]
@@ -21,15 +28,95 @@ pub struct Candidate {
     pub validation: f64,
     /// Accuracy on the test samples, 0 to 1: read once, after all choices.
     pub test: f64,
-    /// Its cost on each profile, in the order of the request.
-    pub costs: Vec<NetworkCost>,
+    /// Its cost on each profile of the request: every layer that multiplies, in the network's order.
+    pub costs: Vec<Vec<LayerCost>>,
 }
 
 impl Candidate {
+    /// The candidate of a finished stage: its costs simulated on the real masks, its test accuracy read.
+    pub(super) fn measure(
+        request: &Request<'_>,
+        name: String,
+        objective: Objective,
+        stage: Stage,
+        bits: &[u8],
+    ) -> Result<Self, CodesignError> {
+        let network = &request.workload.network;
+        let masks: Vec<(&str, Mask)> = stage
+            .parameters
+            .weights()
+            .map(|p| {
+                let (rows, cols) = p.matrix();
+                (p.layer.as_str(), Mask::of(&p.values, rows, cols))
+            })
+            .collect();
+        let place = |layer: &Layer| masks.iter().position(|(name, _)| *name == layer.name);
+        let mut costs = Vec::with_capacity(request.profiles.len());
+        let mut engines: Vec<Option<(&Profile, usize)>> = vec![None; masks.len()];
+        for profile in request.profiles {
+            let mut layers = Vec::new();
+            for (_, layer) in network.layers() {
+                let at = place(layer);
+                let state = LayerState {
+                    weights: at.map_or(Weights::Density(1.0), |i| Weights::Pattern(&masks[i].1)),
+                    weight_bits: at
+                        .and_then(|i| bits.get(i))
+                        .map_or(profile.weight_bits, |&b| u32::from(b).min(profile.weight_bits)),
+                    activation_density: request.workload.activation_density(layer),
+                };
+                if let Some(outcome) = network_layer(network, layer, profile, state, 1, pick(objective))? {
+                    if let Some(i) = at.filter(|&i| engines[i].is_none()) {
+                        engines[i] = Some((profile, outcome.engine));
+                    }
+                    layers.push(outcome.cost);
+                }
+            }
+            costs.push(layers);
+        }
+        let targets = masks.iter().enumerate().map(|(i, (layer, mask))| {
+            let precision = bits
+                .get(i)
+                .map_or(Precision::Float32, |&bits| Precision::EqualInterval { bits });
+            let encoding = match engines[i] {
+                _ if bits.is_empty() => Encoding::Dense,
+                // what the engine reads is what is stored, unless storage is what is minimised
+                Some((profile, engine)) if objective != Objective::Size && is_sparse(profile, engine) => {
+                    index(profile, engine)
+                }
+                _ => smallest(mask, precision.bits()),
+            };
+            (
+                (*layer).to_owned(),
+                Target {
+                    structure: Structure::Unstructured,
+                    density: mask.density(),
+                    precision,
+                    encoding,
+                },
+            )
+        });
+        let recipe = Recipe {
+            layers: targets.collect(),
+        };
+        let test = evaluate(
+            &mut *executor_for(network, stage.parameters.clone())?,
+            &request.data.test,
+        )?;
+        Ok(Self {
+            name,
+            recipe,
+            intervals: stage.intervals,
+            validation: stage.validation,
+            test,
+            costs,
+            parameters: stage.parameters,
+        })
+    }
+
     /// Non-zero weights.
     #[must_use]
     pub fn weights_kept(&self) -> usize {
-        self.parameters.weights().map(|p| p.values.iter().filter(|&&v| v != 0.0).count()).sum()
+        self.parameters.weights().map(|p| non_zeros(&p.values)).sum()
     }
 
     /// All weights, zero or not.
@@ -44,13 +131,20 @@ impl Candidate {
         let bits: f64 = self
             .parameters
             .weights()
-            .map(|p| p.values.iter().filter(|&&v| v != 0.0).count() as f64 * f64::from(self.recipe.target(&p.layer).precision.bits()))
+            .map(|p| non_zeros(&p.values) as f64 * f64::from(self.recipe.target(&p.layer).precision.bits()))
             .sum();
         bits / self.weights_kept().max(1) as f64
     }
 }
 
-/// Accuracy on samples.
-pub(super) fn measure(network: &Network, parameters: &Parameters, samples: &Samples) -> Result<f64, TrainingError> {
-    evaluate(&mut *executor_for(network, parameters.clone())?, samples)
+fn non_zeros(values: &[f32]) -> usize {
+    values.iter().filter(|&&v| v != 0.0).count()
+}
+
+/// The encoding that a sparse engine reads.
+fn index(profile: &Profile, engine: usize) -> Encoding {
+    match &profile.engines[engine].kind {
+        EngineKind::Slices(s) => s.index.unwrap_or(Encoding::Dense),
+        EngineKind::Systolic(_) => Encoding::Dense,
+    }
 }

@@ -1,10 +1,11 @@
 //! What counts of non-zeros cost, by expectation: fast enough to ask thousands of times during a search.
 
 use super::objective::Objective;
-use crate::compression::encoding;
-use crate::hardware::Profile;
-use crate::network::{Layer, Network};
-use crate::simulate::{self, LayerCost, LayerWork, Pick, SimulateError, Weights};
+use crate::compression::encoding::Encoding;
+use crate::hardware::{EngineKind, Profile};
+use crate::network::{Layer, Workload};
+use crate::simulate::break_even::{self, Pair};
+use crate::simulate::{LayerOutcome, LayerState, Pick, SimulateError, Weights, network_layer};
 
 /// A price on counts of non-zeros.
 pub(super) trait Price {
@@ -39,14 +40,12 @@ impl Price for EveryWeight {
 
 /// The price of an objective on profiles: the sum over profiles of the cost relative to dense.
 #[derive(Debug)]
-pub struct Costing<'a> {
-    layers: Vec<&'a Layer>,
-    others: Vec<&'a Layer>,
-    network: &'a Network,
+pub(super) struct Costing<'a> {
+    workload: &'a Workload,
+    weighted: Vec<&'a Layer>,
     profiles: &'a [Profile],
     objective: Objective,
     weight_bits: u32,
-    batch: u64,
     dense: Vec<f64>,
 }
 
@@ -60,45 +59,65 @@ pub(super) fn pick(objective: Objective) -> Pick {
 }
 
 impl<'a> Costing<'a> {
-    /// Prices for surviving weights of `weight_bits` bits.
-    ///
-    /// # Errors
-    /// When a profile cannot run a layer.
-    pub fn new(network: &'a Network, profiles: &'a [Profile], objective: Objective, weight_bits: u32, batch: u64) -> Result<Self, SimulateError> {
-        let layers: Vec<&Layer> = network.weighted().collect();
-        let others = network.layers().map(|(_, l)| l).filter(|l| l.nest.is_some() && l.weights() == 0).collect();
-        let mut costing = Self { layers, others, network, profiles, objective, weight_bits, batch, dense: Vec::new() };
-        costing.dense = costing.profiles.iter().map(|p| costing.on(p, None)).collect::<Result<_, _>>()?;
+    /// Prices for surviving weights of `weight_bits` bits, one sample at a time.
+    pub(super) fn new(
+        workload: &'a Workload,
+        profiles: &'a [Profile],
+        objective: Objective,
+        weight_bits: u32,
+    ) -> Result<Self, SimulateError> {
+        let weighted = workload.network.weighted().collect();
+        let mut costing = Self {
+            workload,
+            weighted,
+            profiles,
+            objective,
+            weight_bits,
+            dense: Vec::new(),
+        };
+        costing.dense = profiles
+            .iter()
+            .map(|p| costing.on(p, None))
+            .collect::<Result<_, _>>()?;
         Ok(costing)
     }
 
     /// The objective on one profile; `None` counts every weight at the profile's own width.
     fn on(&self, profile: &Profile, kept: Option<&[usize]>) -> Result<f64, SimulateError> {
-        let densities = |i: usize, l: &Layer| kept.map_or(1.0, |k| k[i] as f64 / l.weights() as f64);
+        let share = |i: usize, l: &Layer| kept.map_or(1.0, |k| k[i] as f64 / l.weights() as f64);
+        let bits = if kept.is_some() {
+            self.weight_bits.min(profile.weight_bits)
+        } else {
+            profile.weight_bits
+        };
+        let layers = || self.weighted.iter().enumerate().map(|(i, l)| (*l, share(i, l)));
         match self.objective {
-            Objective::Size => Ok(self
-                .layers
-                .iter()
-                .enumerate()
-                .map(|(i, l)| match kept {
-                    Some(_) => encoding::expected_bits(l.weights() as u64, densities(i, l), self.weight_bits),
-                    None => l.weights() as f64 * f64::from(profile.weight_bits),
+            Objective::Size => Ok(layers()
+                .map(|(l, density)| {
+                    let all = l.weights() as f64 * f64::from(bits);
+                    if kept.is_some() {
+                        all.min(expected_bits(l.weights(), density, bits))
+                    } else {
+                        all
+                    }
                 })
                 .sum()),
-            Objective::Computation => Ok(self
-                .layers
-                .iter()
-                .enumerate()
-                .map(|(i, l)| l.nest.map_or(0.0, |n| n.macs() as f64) * densities(i, l))
+            Objective::Computation => Ok(layers()
+                .map(|(l, density)| l.nest.map_or(0.0, |n| n.macs() as f64) * density)
                 .sum()),
             Objective::Energy | Objective::Latency | Objective::Edp => {
+                let products = self
+                    .workload
+                    .network
+                    .layers()
+                    .map(|(_, l)| l)
+                    .filter(|l| l.nest.is_some() && l.weights() == 0);
                 let (mut energy, mut seconds) = (0.0, 0.0);
-                let bits = if kept.is_some() { self.weight_bits } else { profile.weight_bits };
-                let weighted = self.layers.iter().enumerate().map(|(i, l)| (*l, densities(i, l)));
-                for (layer, density) in weighted.chain(self.others.iter().map(|l| (*l, 1.0))) {
-                    let cost = self.layer(layer, profile, density, bits)?;
-                    energy += cost.energy.total();
-                    seconds += cost.seconds;
+                for (layer, density) in layers().chain(products.map(|l| (l, 1.0))) {
+                    if let Some(outcome) = self.layer(layer, profile, density, bits)? {
+                        energy += outcome.cost.energy.total();
+                        seconds += outcome.cost.seconds;
+                    }
                 }
                 Ok(match self.objective {
                     Objective::Energy => energy,
@@ -109,23 +128,137 @@ impl<'a> Costing<'a> {
         }
     }
 
-    fn layer(&self, layer: &Layer, profile: &Profile, density: f64, bits: u32) -> Result<LayerCost, SimulateError> {
-        let work = LayerWork::new(self.network, layer, Weights::Density(density), bits, profile.activation_bits, self.batch);
-        Ok(simulate::layer(&work, profile, pick(self.objective))?.best)
+    fn layer(
+        &self,
+        layer: &Layer,
+        profile: &Profile,
+        density: f64,
+        weight_bits: u32,
+    ) -> Result<Option<LayerOutcome>, SimulateError> {
+        let state = LayerState {
+            weights: Weights::Density(density),
+            weight_bits,
+            activation_density: self.workload.activation_density(layer),
+        };
+        network_layer(
+            &self.workload.network,
+            layer,
+            profile,
+            state,
+            1,
+            pick(self.objective),
+        )
     }
 
-    /// The objective's cost of the dense network: one per profile.
-    #[must_use]
-    pub fn dense(&self) -> f64 {
-        self.profiles.len().max(1) as f64
+    /// Which layers are pruned below their break-even: the dense engine serves the objective at least as well on
+    /// every profile. For `computation` that is ADMM-NN's rule, the pruned portion against the equal-area
+    /// crossing; for `size`, dense storage against the sparse one; otherwise the cheapest engine of the profile.
+    pub(super) fn below_break_even(&self, kept: &[usize]) -> Result<Vec<bool>, SimulateError> {
+        self.weighted
+            .iter()
+            .zip(kept)
+            .map(|(layer, &k)| self.is_below(layer, k))
+            .collect()
+    }
+
+    fn is_below(&self, layer: &Layer, kept: usize) -> Result<bool, SimulateError> {
+        let density = kept as f64 / layer.weights() as f64;
+        if kept == layer.weights() {
+            return Ok(false);
+        }
+        for profile in self.profiles {
+            let bits = self.weight_bits.min(profile.weight_bits);
+            let below = match self.objective {
+                Objective::Size => {
+                    expected_bits(layer.weights(), density, bits) >= layer.weights() as f64 * f64::from(bits)
+                }
+                Objective::Computation => match self.crossing(layer, profile)? {
+                    Some(crossing) => 1.0 - density < crossing,
+                    None => return Ok(false),
+                },
+                _ => match self.layer(layer, profile, density, bits)? {
+                    Some(outcome) => !is_sparse(profile, outcome.engine),
+                    None => false,
+                },
+            };
+            if !below {
+                return Ok(false);
+            }
+        }
+        Ok(!self.profiles.is_empty())
+    }
+
+    /// The equal-area crossing of a layer, where the profile has a dense and a sparse engine with areas.
+    fn crossing(&self, layer: &Layer, profile: &Profile) -> Result<Option<f64>, SimulateError> {
+        let (Some(pair), Some(nest)) = (pair(profile), layer.nest) else {
+            return Ok(None);
+        };
+        let work = crate::simulate::LayerWork {
+            name: &layer.name,
+            nest,
+            weights: Weights::Density(1.0),
+            weight_bits: profile.weight_bits,
+            activation_bits: profile.activation_bits,
+            activation_density: 1.0,
+            input_elements: 0,
+            output_elements: 0,
+            input_from_dram: false,
+            output_to_dram: false,
+        };
+        match break_even::curve(&work, profile, pair, &[]) {
+            Ok(curve) => Ok(curve.crossing),
+            Err(SimulateError::MissingArea { .. } | SimulateError::Unsupported { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
 impl Price for Costing<'_> {
     fn cost(&self, kept: &[usize]) -> Result<f64, SimulateError> {
-        if self.profiles.is_empty() {
-            return Ok(0.0);
-        }
-        self.profiles.iter().zip(&self.dense).map(|(p, dense)| Ok(self.on(p, Some(kept))? / dense)).sum()
+        self.profiles
+            .iter()
+            .zip(&self.dense)
+            .map(|(p, dense)| Ok(self.on(p, Some(kept))? / dense))
+            .sum()
     }
+}
+
+/// Whether an engine of a profile reads an index.
+pub(super) fn is_sparse(profile: &Profile, engine: usize) -> bool {
+    matches!(&profile.engines[engine].kind, EngineKind::Slices(s) if s.index.is_some())
+}
+
+/// The first dense and the first sparse engine of a profile.
+pub(super) fn pair(profile: &Profile) -> Option<Pair> {
+    let place = |sparse: bool| (0..profile.engines.len()).find(|&e| is_sparse(profile, e) == sparse);
+    Some(Pair {
+        dense: place(false)?,
+        sparse: place(true)?,
+    })
+}
+
+/// Widths of a relative index that storage may choose from.
+pub(super) const INDEX_BITS: std::ops::RangeInclusive<u8> = 1..=12;
+
+/// Expected bits of a random mask of a density under the best width of a relative index: entries are
+/// q/(1 − p^L) per weight, fillers included (L = 2^k).
+fn expected_bits(weights: usize, density: f64, value_bits: u32) -> f64 {
+    let p = 1.0 - density;
+    INDEX_BITS
+        .map(|k| {
+            let reach = f64::from(1u32 << k);
+            weights as f64 * density / (1.0 - p.powf(reach)) * f64::from(value_bits + u32::from(k))
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+/// The encoding in which a layer's mask takes least, of those a file may use.
+pub(super) fn smallest(mask: &crate::compression::Mask, value_bits: u32) -> Encoding {
+    let relative = INDEX_BITS.map(|bits| Encoding::RelativeIndex { bits });
+    let bits = |e: &Encoding| e.size(mask, value_bits).map_or(u64::MAX, |s| s.bits());
+    [Encoding::Dense, Encoding::Bitmap]
+        .into_iter()
+        .chain(relative)
+        .min_by_key(bits)
+        .unwrap_or(Encoding::Dense)
 }

@@ -11,8 +11,7 @@ mod preset;
 mod search;
 mod store;
 
-pub use candidate::{Candidate, LayerResult};
-pub use costing::Costing;
+pub use candidate::Candidate;
 pub use objective::Objective;
 pub use pipeline::{CodesignError, Observer, Outcome, Request, run};
 pub use preset::Preset;

@@ -7,12 +7,16 @@ use super::preset::{Plan, Preset};
 use super::search::{kept, share, shrink};
 use super::store::{Key, Stage, Store, StoreError, fingerprint};
 use crate::admm::{self, Problem, PruneOptions, Record};
+use crate::compression::Mask;
 use crate::compression::structure::Structure;
 use crate::hardware::Profile;
+use crate::network::workload::{OptimiserSpec, ScheduleSpec, TrainingSpec};
 use crate::network::{Network, Workload};
 use crate::simulate::SimulateError;
-use crate::training::data::{Dataset, Samples};
-use crate::training::{FitOptions, Parameters, TrainingError, evaluate, executor_for, fit};
+use crate::training::data::{DataError, Dataset, Samples};
+use crate::training::{
+    FitOptions, Loss, Optimiser, Parameters, Role, Schedule, TrainingError, evaluate, executor_for, fit,
+};
 use std::sync::Arc;
 
 /// What the job is asked.
@@ -61,6 +65,9 @@ pub enum CodesignError {
     /// A stage could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The data cannot be cut as asked.
+    #[error(transparent)]
+    Samples(#[from] DataError),
     /// The data do not fit the network.
     #[error("the data do not fit the network: {message}")]
     Data {
@@ -91,7 +98,11 @@ pub(super) struct Material {
 impl Material {
     pub(super) fn problem(&self) -> Problem<'_> {
         let teacher = (!self.teacher.is_empty()).then_some(self.teacher.as_slice());
-        Problem { train: &self.train, teacher, validation: &self.validation }
+        Problem {
+            train: &self.train,
+            teacher,
+            validation: &self.validation,
+        }
     }
 }
 
@@ -107,7 +118,7 @@ pub(super) struct Run<'a> {
     log: Vec<String>,
 }
 
-impl<'a> Run<'a> {
+impl Run<'_> {
     pub(super) fn say(&mut self, line: &str) {
         self.observer.say(line);
         self.log.push(line.into());
@@ -119,10 +130,17 @@ impl<'a> Run<'a> {
         name: &str,
         inputs: &[&[u8]],
         like: &Parameters,
-        compute: impl FnOnce(&Material, &mut dyn FnMut(f64)) -> Result<(Parameters, Vec<f32>, Vec<Record>), TrainingError>,
+        compute: impl FnOnce(
+            &Material,
+            &mut dyn FnMut(f64),
+        ) -> Result<(Parameters, Vec<f32>, Vec<Record>), TrainingError>,
     ) -> Result<Stage, CodesignError> {
         let seed = self.seed.to_le_bytes();
-        let mut parts: Vec<&[u8]> = vec![self.request.inputs[0].as_bytes(), self.request.inputs[1].as_bytes(), &seed];
+        let mut parts: Vec<&[u8]> = vec![
+            self.request.inputs[0].as_bytes(),
+            self.request.inputs[1].as_bytes(),
+            &seed,
+        ];
         parts.extend(inputs);
         let key = Key::new(name, &parts);
         self.observer.begin(name);
@@ -134,7 +152,12 @@ impl<'a> Run<'a> {
             let (parameters, intervals, records) = compute(&material, &mut |f| observer.progress(f))?;
             let mut executor = executor_for(self.network, parameters)?;
             let validation = evaluate(&mut *executor, &material.validation)?;
-            let stage = Stage { parameters: executor.parameters().clone(), validation, intervals, records };
+            let stage = Stage {
+                parameters: executor.parameters().clone(),
+                validation,
+                intervals,
+                records,
+            };
             self.request.store.save(&key, &stage)?;
             stage
         };
@@ -143,42 +166,110 @@ impl<'a> Run<'a> {
     }
 
     /// Prunes to counts: ADMM, cut, masked retraining.
-    pub(super) fn prune(&mut self, name: &str, from: &Stage, keep: &[(Structure, usize)], options: &PruneOptions) -> Result<Stage, CodesignError> {
+    pub(super) fn prune(
+        &mut self,
+        name: &str,
+        from: &Stage,
+        keep: &[(Structure, usize)],
+        options: &PruneOptions,
+    ) -> Result<Stage, CodesignError> {
         let network = self.network;
         let inputs = [json(options), json(&keep)];
-        self.stage(name, &[&inputs[0], &inputs[1], &fingerprint(&from.parameters)], &from.parameters, |material, tick| {
-            let (parameters, records) = admm::prune(network, from.parameters.clone(), keep, &material.problem(), options, name, tick)?;
-            Ok((parameters, Vec::new(), records))
-        })
+        self.stage(
+            name,
+            &[&inputs[0], &inputs[1], &fingerprint(&from.parameters)],
+            &from.parameters,
+            |material, tick| {
+                let (parameters, records) = admm::prune(
+                    network,
+                    from.parameters.clone(),
+                    keep,
+                    &material.problem(),
+                    options,
+                    name,
+                    tick,
+                )?;
+                Ok((parameters, Vec::new(), records))
+            },
+        )
     }
 
     /// Trains the survivors.
-    pub(super) fn train(&mut self, name: &str, from: &Parameters, options: &FitOptions) -> Result<Stage, CodesignError> {
+    pub(super) fn train(
+        &mut self,
+        name: &str,
+        from: &Parameters,
+        options: &FitOptions,
+    ) -> Result<Stage, CodesignError> {
         let network = self.network;
-        self.stage(name, &[&json(options), &fingerprint(from)], from, |material, tick| {
-            let mut executor = executor_for(network, from.clone())?;
-            let problem = material.problem();
-            fit(&mut *executor, problem.train, problem.teacher, options, &mut |_, _| {}, &mut |p| tick(p.fraction))?;
-            Ok((executor.parameters().clone(), Vec::new(), Vec::new()))
-        })
+        self.stage(
+            name,
+            &[&json(options), &fingerprint(from)],
+            from,
+            |material, tick| {
+                let mut executor = executor_for(network, from.clone())?;
+                let problem = material.problem();
+                fit(
+                    &mut *executor,
+                    problem.train,
+                    problem.teacher,
+                    options,
+                    &mut |_, _| {},
+                    &mut |p| tick(p.fraction),
+                )?;
+                Ok((executor.parameters().clone(), Vec::new(), Vec::new()))
+            },
+        )
+    }
+
+    /// Gives whole layers all their weights back (pruned ones start at zero) and trains on.
+    pub(super) fn restore(
+        &mut self,
+        name: &str,
+        from: &Stage,
+        whole: &[bool],
+    ) -> Result<Stage, CodesignError> {
+        let mut parameters = from.parameters.clone();
+        for (p, _) in parameters
+            .list
+            .iter_mut()
+            .filter(|p| p.role == Role::Weight)
+            .zip(whole)
+            .filter(|(_, w)| **w)
+        {
+            let (rows, cols) = p.matrix();
+            p.support = Some(Mask::full(rows, cols));
+        }
+        let options = self.plan.settle.clone();
+        self.train(name, &parameters, &options)
     }
 
     /// Moves the survivors onto levels.
     pub(super) fn quantise(&mut self, name: &str, from: &Stage, bits: &[u8]) -> Result<Stage, CodesignError> {
         let (network, options) = (self.network, self.plan.levels.clone());
-        self.stage(name, &[&json(&options), bits, &fingerprint(&from.parameters)], &from.parameters, |material, tick| {
-            let q = admm::quantise(network, from.parameters.clone(), bits, &material.problem(), &options, name, tick)?;
-            Ok((q.parameters, q.intervals, q.records))
-        })
+        self.stage(
+            name,
+            &[&json(&options), bits, &fingerprint(&from.parameters)],
+            &from.parameters,
+            |material, tick| {
+                let q = admm::quantise(
+                    network,
+                    from.parameters.clone(),
+                    bits,
+                    &material.problem(),
+                    &options,
+                    name,
+                    tick,
+                )?;
+                Ok((q.parameters, q.intervals, q.records))
+            },
+        )
     }
 }
 
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("schedules and counts have a JSON form")
 }
-
-/// The last samples of the training set that choices are made on.
-const VALIDATION: usize = 5_000;
 
 /// Runs the job.
 ///
@@ -189,12 +280,19 @@ const VALIDATION: usize = 5_000;
 pub fn run(request: &Request<'_>, observer: &mut dyn Observer) -> Result<Outcome, CodesignError> {
     let network = &request.workload.network;
     check(network, request.data)?;
-    let (train, validation) = request.data.train.split(VALIDATION.min(request.data.train.labels.len() / 6));
+    let all = request.data.train.len();
+    let held_out = request.workload.data.as_ref().map_or(0, |d| d.validation);
+    let held_out = if held_out == 0 { all / 10 } else { held_out };
+    let (train, validation) = request.data.train.split(all.saturating_sub(held_out), held_out)?;
     let plan = request.preset.plan(request.seed);
     let mut run = Run {
         network,
         seed: request.seed,
-        material: Arc::new(Material { train, validation, teacher: Vec::new() }),
+        material: Arc::new(Material {
+            train,
+            validation,
+            teacher: Vec::new(),
+        }),
         request,
         observer,
         records: Vec::new(),
@@ -207,20 +305,24 @@ pub fn run(request: &Request<'_>, observer: &mut dyn Observer) -> Result<Outcome
     teach(&mut run, &dense)?;
     let trunk = first_cut(&mut run, &dense)?;
 
-    let mut chosen = vec![(String::from("dense"), dense, Vec::new())];
+    let mut chosen = vec![(String::from("dense"), request.objective, dense, Vec::new())];
     let size = choose(&mut run, &trunk, Objective::Size, floor)?;
     // the objective's choice may not be bought with accuracy that the choice for size did not give up
     let floor = floor.max(size.0.validation);
-    chosen.push((Objective::Size.to_string(), size.0, size.1));
+    chosen.push((Objective::Size.to_string(), Objective::Size, size.0, size.1));
     if request.objective != Objective::Size {
         let (stage, bits) = choose(&mut run, &trunk, request.objective, floor)?;
-        chosen.push((request.objective.to_string(), stage, bits));
+        chosen.push((request.objective.to_string(), request.objective, stage, bits));
     }
     let candidates = chosen
         .into_iter()
-        .map(|(name, stage, bits)| Candidate::measure(request, name, stage, &bits))
+        .map(|(name, objective, stage, bits)| Candidate::measure(request, name, objective, stage, &bits))
         .collect::<Result<_, CodesignError>>()?;
-    Ok(Outcome { candidates, records: run.records, log: run.log })
+    Ok(Outcome {
+        candidates,
+        records: run.records,
+        log: run.log,
+    })
 }
 
 fn check(network: &Network, data: &Dataset) -> Result<(), CodesignError> {
@@ -228,9 +330,19 @@ fn check(network: &Network, data: &Dataset) -> Result<(), CodesignError> {
     let classes = network.layer(network.output()).output.elements();
     let fail = |message: String| Err(CodesignError::Data { message });
     if input.elements() != data.train.shape.iter().product::<usize>() {
-        return fail(format!("samples have shape {:?}, the network's input is {input}", data.train.shape));
+        return fail(format!(
+            "samples have shape {:?}, the network's input is {input}",
+            data.train.shape
+        ));
     }
-    let top = data.train.labels.iter().chain(&data.test.labels).max().copied().unwrap_or(0) as usize;
+    let top = data
+        .train
+        .labels
+        .iter()
+        .chain(&data.test.labels)
+        .max()
+        .copied()
+        .unwrap_or(0) as usize;
     if top >= classes {
         return fail(format!("labels reach {top}, the network has {classes} outputs"));
     }
@@ -238,10 +350,46 @@ fn check(network: &Network, data: &Dataset) -> Result<(), CodesignError> {
 }
 
 fn baseline(run: &mut Run<'_>) -> Result<Stage, CodesignError> {
-    let spec = run.request.workload.training.clone().unwrap_or_default();
-    let options = spec.fit(run.plan.baseline, run.seed);
+    let spec = run
+        .request
+        .workload
+        .training
+        .as_ref()
+        .ok_or_else(|| CodesignError::Data {
+            message: "the workload says nothing of training; add a [training] table".into(),
+        })?;
+    let options = dense_options(spec, run.plan.baseline, run.seed);
     let init = Parameters::init(run.network, run.seed);
     run.train("dense", &init, &options)
+}
+
+/// The workload's training of the dense network, its epochs times a factor.
+fn dense_options(spec: &TrainingSpec, effort: f64, seed: u64) -> FitOptions {
+    FitOptions {
+        epochs: spec.epochs as f64 * effort,
+        batch: spec.batch,
+        optimiser: match spec.optimiser {
+            OptimiserSpec::Adam => Optimiser::adam(),
+            OptimiserSpec::Sgd { momentum } => Optimiser::Sgd {
+                momentum: momentum as f32,
+            },
+        },
+        learning_rate: spec.learning_rate as f32,
+        schedule: match spec.schedule {
+            ScheduleSpec::Cosine => Schedule::Cosine {
+                warm_up: spec.warm_up as f32,
+                end: 0.0,
+            },
+            ScheduleSpec::Step { epochs, factor } => Schedule::Step {
+                every: epochs as f32 / spec.epochs as f32,
+                factor: factor as f32,
+            },
+        },
+        weight_decay: spec.weight_decay as f32,
+        loss: Loss::CrossEntropy,
+        augment_shift: spec.augment_shift,
+        seed: seed.wrapping_add(spec.seed),
+    }
 }
 
 /// The dense network's logits on the training samples teach every later stage.
@@ -249,7 +397,11 @@ fn teach(run: &mut Run<'_>, dense: &Stage) -> Result<(), CodesignError> {
     let mut executor = executor_for(run.network, dense.parameters.clone())?;
     let train = &run.material.train;
     let teacher = crate::training::logits(&mut *executor, train)?;
-    run.material = Arc::new(Material { train: train.clone(), validation: run.material.validation.clone(), teacher });
+    run.material = Arc::new(Material {
+        train: train.clone(),
+        validation: run.material.validation.clone(),
+        teacher,
+    });
     Ok(())
 }
 
@@ -262,16 +414,25 @@ fn first_cut(run: &mut Run<'_>, dense: &Stage) -> Result<Stage, CodesignError> {
     let cut = run.prune("first-cut", dense, &keep, &options)?;
     let settle = run.plan.settle.clone();
     let trunk = run.train("settle", &cut.parameters, &settle)?;
-    run.say(&format!("first cut: {} weights {counts:?}, validation {:.2} %", counts.iter().sum::<usize>(), 100.0 * trunk.validation));
+    run.say(&format!(
+        "first cut: {} weights {counts:?}, validation {:.2} %",
+        counts.iter().sum::<usize>(),
+        100.0 * trunk.validation
+    ));
     Ok(trunk)
 }
 
 /// The smallest network for an objective that holds the floor, on levels. Returns the stage and its bits per
 /// weight parameter.
-fn choose(run: &mut Run<'_>, trunk: &Stage, objective: Objective, floor: f64) -> Result<(Stage, Vec<u8>), CodesignError> {
+fn choose(
+    run: &mut Run<'_>,
+    trunk: &Stage,
+    objective: Objective,
+    floor: f64,
+) -> Result<(Stage, Vec<u8>), CodesignError> {
     let name = objective.to_string();
     let request = run.request;
-    let price = Costing::new(run.network, request.profiles, objective, ASSUMED_BITS, 1)?;
+    let price = Costing::new(request.workload, request.profiles, objective, ASSUMED_BITS)?;
     let layers = trunk.parameters.weights().count();
     let mut whole = vec![false; layers];
     let mut best = shrink(run, &name, trunk.clone(), &price, &whole, floor)?;
@@ -293,8 +454,15 @@ fn choose(run: &mut Run<'_>, trunk: &Stage, objective: Objective, floor: f64) ->
         let bits = vec![width; layers];
         let levels = run.quantise(&format!("{name}-{width}-bit"), &best, &bits)?;
         let held = levels.validation >= floor;
-        run.say(&format!("{name}: {width}-bit levels, validation {:.2} % against {:.2} %{}", 100.0 * levels.validation, 100.0 * floor, if held { "" } else { ": not enough" }));
-        let better = last.as_ref().is_none_or(|(l, _): &(Stage, _)| levels.validation > l.validation);
+        run.say(&format!(
+            "{name}: {width}-bit levels, validation {:.2} % against {:.2} %{}",
+            100.0 * levels.validation,
+            100.0 * floor,
+            if held { "" } else { ": not enough" }
+        ));
+        let better = last
+            .as_ref()
+            .is_none_or(|(l, _): &(Stage, _)| levels.validation > l.validation);
         if held || better {
             last = Some((levels, bits));
         }

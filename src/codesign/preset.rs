@@ -43,7 +43,10 @@ pub(super) struct Plan {
     pub(super) widths: Vec<u8>,
 }
 
-const DISTILLED: Loss = Loss::Distilled { temperature: 2.0, weight: 0.7 };
+const DISTILLED: Loss = Loss::Distilled {
+    temperature: 2.0,
+    weight: 0.7,
+};
 
 fn adam(epochs: f64, learning_rate: f32, end: f32, warm_up: f32, shift: usize, seed: u64) -> FitOptions {
     FitOptions {
@@ -68,13 +71,34 @@ impl Preset {
             Self::Default => (0.8, 4, 3.0, 8.0, 5, 0.75, 8.0, 8),
             Self::Thorough => (2.0, 6, 6.0, 30.0, 16, 0.88, 60.0, 12),
         };
-        let admm = |iterations, w_step, rho, rho_growth| AdmmOptions { iterations, w_step, rho, rho_growth, rho_max: 0.4 };
+        let admm = |iterations, w_step, rho, rho_growth| AdmmOptions {
+            iterations,
+            w_step,
+            rho,
+            rho_growth,
+            rho_max: 0.4,
+        };
         Plan {
             baseline,
             first_cut: 0.02,
             trunk: PruneOptions {
-                admm: admm(8, adam(if self == Self::Quick { 0.15 } else { 0.4 }, 1e-3, 0.3, 0.0, 0, seed), 3e-3, 2.0)
-                    .with_loss(Loss::Distilled { temperature: 4.0, weight: 0.7 }),
+                admm: admm(
+                    8,
+                    adam(
+                        if self == Self::Quick { 0.15 } else { 0.4 },
+                        1e-3,
+                        0.3,
+                        0.0,
+                        0,
+                        seed,
+                    ),
+                    3e-3,
+                    2.0,
+                )
+                .with_loss(Loss::Distilled {
+                    temperature: 4.0,
+                    weight: 0.7,
+                }),
                 retrain: adam(0.0, 1e-3, 1.0, 0.0, 0, seed),
             },
             settle: adam(settle, 4e-3, 0.0, 0.1, 1, seed),

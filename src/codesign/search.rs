@@ -11,7 +11,10 @@ use crate::training::{Parameters, Role, executor_for};
 
 /// Non-zeros of each weight parameter.
 pub(super) fn kept(parameters: &Parameters) -> Vec<usize> {
-    parameters.weights().map(|p| p.support.as_ref().map_or(p.values.len(), Mask::count)).collect()
+    parameters
+        .weights()
+        .map(|p| p.support.as_ref().map_or(p.values.len(), Mask::count))
+        .collect()
 }
 
 /// Shrinks a pruned network as far as validation accuracy stays at or above `floor`; layers marked `whole` are
@@ -20,7 +23,14 @@ pub(super) fn kept(parameters: &Parameters) -> Vec<usize> {
 /// Every step lowers the price by a factor, layers giving up weights by cost and saliency; a step that falls
 /// below the floor is undone and the next one is half as large (in the logarithm), until steps are small or the
 /// plan's rounds are used up. `start` itself is the answer if no step holds the floor.
-pub(super) fn shrink(run: &mut Run<'_>, name: &str, start: Stage, price: &dyn Price, whole: &[bool], floor: f64) -> Result<Stage, CodesignError> {
+pub(super) fn shrink(
+    run: &mut Run<'_>,
+    name: &str,
+    start: Stage,
+    price: &dyn Price,
+    whole: &[bool],
+    floor: f64,
+) -> Result<Stage, CodesignError> {
     let mut best = start;
     let mut factor = run.plan.shrink;
     for round in 1..=run.plan.rounds {
@@ -55,18 +65,37 @@ pub(super) fn shrink(run: &mut Run<'_>, name: &str, start: Stage, price: &dyn Pr
 }
 
 /// Counts per layer that meet a budget of the price.
-pub(super) fn share(run: &Run<'_>, parameters: &Parameters, price: &dyn Price, whole: &[bool], budget: f64) -> Result<Vec<usize>, CodesignError> {
+pub(super) fn share(
+    run: &Run<'_>,
+    parameters: &Parameters,
+    price: &dyn Price,
+    whole: &[bool],
+    budget: f64,
+) -> Result<Vec<usize>, CodesignError> {
     let mut executor = executor_for(run.network, parameters.clone())?;
     let fisher = admm::fisher(&mut *executor, run.material.problem().train, 128, 64, run.seed)?;
     let now = kept(parameters);
-    let weights = parameters.list.iter().zip(&fisher).filter(|(p, _)| p.role == Role::Weight);
+    let weights = parameters
+        .list
+        .iter()
+        .zip(&fisher)
+        .filter(|(p, _)| p.role == Role::Weight);
     let layers: Vec<Ranked> = weights
         .enumerate()
         .map(|(i, (p, f))| {
-            let unit = if whole[i] { 0.0 } else { price.unit(&now, i, p.values.len())? };
-            let alive: Vec<usize> = p.support.as_ref().map_or_else(|| (0..p.values.len()).collect(), |m| m.ones().collect());
+            let unit = if whole[i] {
+                0.0
+            } else {
+                price.unit(&now, i, p.values.len())?
+            };
+            let alive: Vec<usize> = p
+                .support
+                .as_ref()
+                .map_or_else(|| (0..p.values.len()).collect(), |m| m.ones().collect());
             Ok(Ranked::new(&p.values, f, alive.into_iter(), unit))
         })
         .collect::<Result<_, CodesignError>>()?;
-    Ok(allocate(&layers, budget, |k| price.cost(k).unwrap_or(f64::INFINITY)))
+    Ok(allocate(&layers, budget, |k| {
+        price.cost(k).unwrap_or(f64::INFINITY)
+    }))
 }

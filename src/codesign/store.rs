@@ -17,7 +17,10 @@ impl Key {
     #[must_use]
     pub fn new(stage: &str, inputs: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
-        for part in [stage.as_bytes(), env!("CARGO_PKG_VERSION").as_bytes()].iter().chain(inputs) {
+        for part in [stage.as_bytes(), env!("CARGO_PKG_VERSION").as_bytes()]
+            .iter()
+            .chain(inputs)
+        {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
@@ -94,7 +97,9 @@ impl Store {
     /// Keeps stages in a directory, which is made when first needed.
     #[must_use]
     pub fn at(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: Some(directory.into()) }
+        Self {
+            directory: Some(directory.into()),
+        }
     }
 
     /// Keeps nothing.
@@ -110,7 +115,12 @@ impl Store {
         let bytes = fs::read(self.path(key)?).ok()?;
         let header: Header = serde_json::from_str(&metadata(&bytes, HEADER)?).ok()?;
         let parameters = from_safetensors(&bytes, like).ok()?;
-        Some(Stage { parameters, validation: header.validation, intervals: header.intervals, records: header.records })
+        Some(Stage {
+            parameters,
+            validation: header.validation,
+            intervals: header.intervals,
+            records: header.records,
+        })
     }
 
     /// Keeps a finished stage: written beside, then renamed, so that a kill leaves the whole file or none.
@@ -119,14 +129,20 @@ impl Store {
     /// When the directory cannot be written.
     pub fn save(&self, key: &Key, stage: &Stage) -> Result<(), StoreError> {
         let Some(path) = self.path(key) else { return Ok(()) };
-        let header = Header { validation: stage.validation, intervals: stage.intervals.clone(), records: stage.records.clone() };
+        let header = Header {
+            validation: stage.validation,
+            intervals: stage.intervals.clone(),
+            records: stage.records.clone(),
+        };
         let header = serde_json::to_string(&header).expect("numbers and strings have a JSON form");
         let bytes = to_safetensors(&stage.parameters, true, Some((HEADER.into(), header)))?;
         write_whole(&path, &bytes).map_err(|source| StoreError::Write { path, source })
     }
 
     fn path(&self, key: &Key) -> Option<PathBuf> {
-        self.directory.as_ref().map(|d| d.join(format!("{}.safetensors", key.0)))
+        self.directory
+            .as_ref()
+            .map(|d| d.join(format!("{}.safetensors", key.0)))
     }
 }
 
@@ -143,7 +159,9 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         f.write_all(bytes)?;
         f.sync_all()
     });
-    written.and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })
+    written
+        .and_then(|()| fs::rename(&temporary, path))
+        .inspect_err(|_| {
+            let _ = fs::remove_file(&temporary);
+        })
 }

@@ -26,4 +26,11 @@ pub trait ConstraintSet: std::fmt::Debug + Send + Sync {
     /// Replaces `values` (GEMM rows × columns of `support`, row-major) by the nearest point of the set.
     /// Exact and deterministic: ties go to the lower index.
     fn project(&self, values: &mut [f32], support: &Mask);
+
+    /// The set of this kind that lies nearest to `values`, for sets with a parameter to fit (the interval of levels);
+    /// `None` where there is nothing to fit.
+    fn refitted(&self, values: &[f32], support: &Mask) -> Option<Box<dyn ConstraintSet>> {
+        let _ = (values, support);
+        None
+    }
 }

@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod layer;
 mod memory;
+mod network;
 mod work;
 
 pub use area::{AreaBreakdown, area};
@@ -28,4 +29,5 @@ pub use engine::{
 };
 pub use error::SimulateError;
 pub use layer::{LayerOutcome, Pick, array, layer, layer_on};
+pub use network::{LayerState, network_layer};
 pub use work::{LayerWork, Weights};

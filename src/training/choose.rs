@@ -19,7 +19,15 @@ pub fn executor_for(network: &Network, parameters: Parameters) -> Result<Box<dyn
     parameters.check(network)?;
     let kept: f64 = network
         .weighted()
-        .filter_map(|l| Some((l.nest?.macs() as f64, parameters.list.iter().find(|p| p.role == Role::Weight && p.layer == l.name)?)))
+        .filter_map(|l| {
+            Some((
+                l.nest?.macs() as f64,
+                parameters
+                    .list
+                    .iter()
+                    .find(|p| p.role == Role::Weight && p.layer == l.name)?,
+            ))
+        })
         .map(|(macs, p)| macs * p.support.as_ref().map_or(1.0, crate::compression::Mask::density))
         .sum();
     if kept < SPARSE_BELOW * network.macs() as f64 {

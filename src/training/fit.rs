@@ -54,6 +54,11 @@ pub fn fit(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<f32, TrainingError> {
     let teacher = teacher.filter(|_| matches!(options.loss, Loss::Distilled { .. }));
+    let loss = if teacher.is_some() {
+        options.loss
+    } else {
+        Loss::CrossEntropy
+    };
     let mut batches = Batches::new(
         samples,
         teacher,
@@ -77,7 +82,7 @@ pub fn fit(
             inputs: &batch.inputs,
             labels: &batch.labels,
             teacher: teacher.map(|_| batch.teacher.as_slice()),
-            loss: options.loss,
+            loss,
             seed: options
                 .seed
                 .wrapping_mul(0x9e37_79b9_7f4a_7c15)

@@ -157,6 +157,10 @@ fn storable(interval: f64) -> f32 {
 }
 
 impl ConstraintSet for EqualInterval {
+    fn refitted(&self, values: &[f32], support: &Mask) -> Option<Box<dyn ConstraintSet>> {
+        Some(Box::new((*self).refit(values, support)))
+    }
+
     fn describe(&self) -> String {
         format!("equal-interval, {} bit, q = {}", self.bits, self.interval)
     }

@@ -21,9 +21,9 @@ const TOLERANCE: f64 = 1e-6;
 const NOISE: f64 = 1e-7;
 /// Intervals of the first grid for each level.
 const FIRST_GRID: usize = 8;
-/// Binary searches at most. Only codes of more than about 10 bits get there; they keep the best point so far,
-/// which lies at most the last grid's spacing from the best.
-const WORK: usize = 1 << 24;
+/// Binary searches in one round at most. Codes of more than about 10 bits need more: they give up the bound and
+/// follow only the intervals between the best points, which is still far finer than their levels.
+const ROUND: usize = 1 << 19;
 
 /// The best interval for these magnitudes (finite, not negative) and top level, or `None` without magnitudes.
 /// Zero when all magnitudes are zero.
@@ -107,36 +107,52 @@ impl Sorted {
     }
 
     fn search(&self, low: f64, high: f64) -> f64 {
-        let cells = FIRST_GRID * self.top.min(1 << 10);
+        let most = ROUND / self.top;
+        let cells = (FIRST_GRID * self.top).min(most);
         let ratio = (high / low).powf(1.0 / cells as f64);
-        let points: Vec<Point> = (0..=cells).map(|i| self.at(low * ratio.powf(i as f64))).collect();
+        let grid: Vec<f64> = (0..=cells).map(|i| low * ratio.powf(i as f64)).collect();
+        let points = self.at_all(&grid);
         let mut best = (low, f64::INFINITY);
-        let better = |best: &mut (f64, f64), p: &Point| {
-            if p.polished.1 < best.1 {
-                *best = p.polished;
+        let mut improve = |points: &[Point]| {
+            for p in points {
+                if p.polished.1 < best.1 {
+                    best = p.polished;
+                }
             }
+            best
         };
-        for p in &points {
-            better(&mut best, p);
-        }
+        let (_, mut least) = improve(&points);
         let mut open: Vec<(Point, Point)> = points.windows(2).map(|w| (w[0], w[1])).collect();
-        drop(points);
         let noise = NOISE * self.squares.sqrt();
-        let mut work = cells * self.top;
-        while !open.is_empty() && work < WORK {
-            let limit = best.1 - (TOLERANCE * best.1).max(noise);
+        loop {
+            let limit = least - (TOLERANCE * least).max(noise);
             open.retain(|(a, b)| 0.5 * (a.error + b.error - a.norm * (b.q - a.q)) < limit);
-            work += open.len() * self.top;
-            let mut halves = Vec::with_capacity(2 * open.len());
-            for (a, b) in open {
-                let middle = self.at(0.5 * (a.q + b.q));
-                better(&mut best, &middle);
-                halves.push((a, middle));
-                halves.push((middle, b));
+            if open.is_empty() {
+                break;
             }
-            open = halves;
+            if open.len() > most {
+                open.sort_by(|x, y| x.0.error.min(x.1.error).total_cmp(&y.0.error.min(y.1.error)));
+                open.truncate(most);
+            }
+            let middles: Vec<f64> = open.iter().map(|(a, b)| 0.5 * (a.q + b.q)).collect();
+            let middles = self.at_all(&middles);
+            least = improve(&middles).1;
+            open = open
+                .iter()
+                .zip(&middles)
+                .flat_map(|(&(a, b), &middle)| [(a, middle), (middle, b)])
+                .collect();
         }
-        self.polish(best.0)
+        let (q, _) = improve(&[]);
+        self.polish(q)
+    }
+
+    fn at_all(&self, intervals: &[f64]) -> Vec<Point> {
+        intervals
+            .par_iter()
+            .with_min_len(16)
+            .map(|&q| self.at(q))
+            .collect()
     }
 
     /// Levels and interval in turn until neither moves. The error falls at each step and there are finitely many

@@ -59,7 +59,13 @@ impl Convolution {
         vectorised(
             #[inline(always)]
             || {
-                let Scratch { output, padded, unpooled, winners, .. } = scratch;
+                let Scratch {
+                    output,
+                    padded,
+                    unpooled,
+                    winners,
+                    ..
+                } = scratch;
                 let x: &[Lanes] = if self.is_padded() {
                     // the border stays zero from the start
                     self.inside(
@@ -79,13 +85,23 @@ impl Convolution {
                         let kept = self.starts[c]..self.starts[c + 1];
                         let at = (c * pp + band) * pq;
                         for r in 0..rows {
-                            let to = if self.pool.is_some() { &mut unpooled[r * q..] } else { &mut output[at..] };
+                            let to = if self.pool.is_some() {
+                                &mut unpooled[r * q..]
+                            } else {
+                                &mut output[at..]
+                            };
                             let (offsets, weights) = (&self.offsets[kept.clone()], &weights[kept.clone()]);
                             self.row(x, band * rows + r, offsets, weights, bias, &mut to[..q]);
                         }
                         if let Some((kind, window)) = self.pool {
                             let to = at..at + pq;
-                            pool(kind, window, &unpooled[..rows * q], &mut output[to.clone()], &mut winners[to]);
+                            pool(
+                                kind,
+                                window,
+                                &unpooled[..rows * q],
+                                &mut output[to.clone()],
+                                &mut winners[to],
+                            );
                         }
                     }
                 }
@@ -147,7 +163,14 @@ impl Convolution {
     /// Output channel by output channel, band by band: the band of the input stays in the first cache.
     #[inline(always)]
     fn weights_only(&self, input: &[Lanes], scratch: &mut Scratch, to: &mut [f32]) {
-        let Scratch { gradient, padded, unpooled, winners, sums, .. } = scratch;
+        let Scratch {
+            gradient,
+            padded,
+            unpooled,
+            winners,
+            sums,
+            ..
+        } = scratch;
         let x: &[Lanes] = if self.is_padded() { padded } else { input };
         let ([k, p, q], [_, pp, pq]) = (self.output, self.pooled());
         let (rows, width, step) = (p / pp, self.padded()[2], self.stride[1]);
@@ -160,7 +183,14 @@ impl Convolution {
                 }
                 let at = (c * pp + band) * pq;
                 let d: &[Lanes] = if let Some((kind, window)) = self.pool {
-                    unpool(kind, window, &gradient[at..at + pq], &winners[at..at + pq], unpooled, q);
+                    unpool(
+                        kind,
+                        window,
+                        &gradient[at..at + pq],
+                        &winners[at..at + pq],
+                        unpooled,
+                        q,
+                    );
                     &unpooled[..rows * q]
                 } else {
                     &gradient[at..at + q]
@@ -187,8 +217,22 @@ impl Convolution {
 
     /// Input channel by input channel: its map and the derivative by it stay in the first cache.
     #[inline(always)]
-    fn both(&self, values: &[f32], input: &[Lanes], scratch: &mut Scratch, to: &mut [Lanes], sums: &mut [f32]) {
-        let Scratch { gradient, padded, padded_gradient, unpooled, winners, .. } = scratch;
+    fn both(
+        &self,
+        values: &[f32],
+        input: &[Lanes],
+        scratch: &mut Scratch,
+        to: &mut [Lanes],
+        sums: &mut [f32],
+    ) {
+        let Scratch {
+            gradient,
+            padded,
+            padded_gradient,
+            unpooled,
+            winners,
+            ..
+        } = scratch;
         let ([k, p, q], [_, pp, pq]) = (self.output, self.pooled());
         let d: &[Lanes] = if let Some((kind, window)) = self.pool {
             let rows = p / pp;
@@ -220,7 +264,14 @@ impl Convolution {
                     });
                 } else {
                     tiles!(q, |at, T| {
-                        sum = sum.plus(tile::both_gradients::<T>(x, dx, start + at * step, step, &d[at..], w));
+                        sum = sum.plus(tile::both_gradients::<T>(
+                            x,
+                            dx,
+                            start + at * step,
+                            step,
+                            &d[at..],
+                            w,
+                        ));
                     });
                 }
             }
@@ -255,7 +306,11 @@ fn pool(kind: PoolKind, [r, s]: [usize; 2], band: &[Lanes], out: &mut [Lanes], w
                 PoolKind::Average => best = best.plus(v),
             }
         }
-        *out = if kind == PoolKind::Max { best } else { best.times(Lanes::splat(1.0 / (r * s) as f32)) };
+        *out = if kind == PoolKind::Max {
+            best
+        } else {
+            best.times(Lanes::splat(1.0 / (r * s) as f32))
+        };
         *winner = place;
     }
 }

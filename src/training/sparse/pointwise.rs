@@ -66,7 +66,9 @@ pub(super) fn activate_backward(kind: Activation, input: &[Lanes], gradient: &[L
 pub(super) fn draw(rate: f32, seed: u64, layer: usize, first_sample: usize, factors: &mut [Lanes]) {
     let mut keys = [[0u32; 2]; LANES];
     for (lane, key) in keys.iter_mut().enumerate() {
-        let mixed = mix64(mix64(seed ^ (layer as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) ^ (first_sample + lane) as u64);
+        let mixed = mix64(
+            mix64(seed ^ (layer as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) ^ (first_sample + lane) as u64,
+        );
         *key = [mixed as u32, (mixed >> 32) as u32];
     }
     let scale = 1.0 / (1.0 - rate);
@@ -137,10 +139,20 @@ mod tests {
         draw(0.25, 7, 3, 16, &mut factors);
         let dropped = factors.iter().flat_map(|f| f.0).filter(|&f| f == 0.0).count();
         assert!((dropped as f64 / 80_000.0 - 0.25).abs() < 0.0061, "{dropped}");
-        assert!(factors.iter().flat_map(|f| f.0).all(|f| f == 0.0 || f == 1.0 / 0.75));
+        assert!(
+            factors
+                .iter()
+                .flat_map(|f| f.0)
+                .all(|f| f == 0.0 || f == 1.0 / 0.75)
+        );
         let mut shifted = vec![Lanes::ZERO; 10_000];
         draw(0.25, 7, 3, 17, &mut shifted);
-        assert!(factors.iter().zip(&shifted).all(|(a, b)| a.0[1..] == b.0[..LANES - 1]));
+        assert!(
+            factors
+                .iter()
+                .zip(&shifted)
+                .all(|(a, b)| a.0[1..] == b.0[..LANES - 1])
+        );
         draw(0.25, 8, 3, 16, &mut shifted);
         assert_ne!(factors, shifted);
     }

@@ -55,7 +55,11 @@ impl Stage {
     pub(super) fn scratch(&self, first: bool) -> Scratch {
         let zeros = |n: usize| vec![Lanes::ZERO; n];
         let outputs = self.outputs();
-        let mut scratch = Scratch { output: zeros(outputs), gradient: zeros(outputs), ..Scratch::default() };
+        let mut scratch = Scratch {
+            output: zeros(outputs),
+            gradient: zeros(outputs),
+            ..Scratch::default()
+        };
         match self {
             Self::Convolution(c) => {
                 let padded = c.padded();

@@ -56,7 +56,10 @@ pub(super) fn forward<const T: usize>(
 ) -> [Lanes; T] {
     let mut sums = [Lanes::splat(bias); T];
     for (&offset, &w) in offsets.iter().zip(weights) {
-        let (x, w) = (inputs::<T>(x, at.wrapping_add(offset as usize), step), Lanes::splat(w));
+        let (x, w) = (
+            inputs::<T>(x, at.wrapping_add(offset as usize), step),
+            Lanes::splat(w),
+        );
         for j in 0..T {
             sums[j] = sums[j].plus(x[j].times(w));
         }
