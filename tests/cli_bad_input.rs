@@ -59,7 +59,7 @@ fn refused_in(directory: &Path, name: &str, arguments: &[&str]) {
     insta::assert_snapshot!(format!("{name}_{}", arguments[0]), in_directory(&run));
 }
 
-const VERBS: &[&str] = &["breakeven", "estimate"];
+const VERBS: &[&str] = &["breakeven", "codesign", "estimate"];
 
 /// The fixtures are right but for what each test breaks.
 #[test]

@@ -151,7 +151,8 @@ fn failure(error: &CodesignError, workload: &Given<Workload>, profiles: &[Given<
             "lower `learning-rate` in the `[training]` table of the workload",
         ),
         CodesignError::Training(_) => Failure::job(format!("workload `{}`: {error}", workload.input.given), "change the layer: every operation of the network must be one that can be trained"),
-        other => Failure::job(other.to_string(), "give another directory with `--cache DIR`"),
+        CodesignError::Samples(e) => refused(e),
+        other => Failure::job(other.to_string(), "free space on the disk, or give another directory with `--cache DIR`; finished stages are kept"),
     }
 }
 
@@ -228,9 +229,8 @@ impl Rows {
         };
         let network = &workload.value.network;
         let mut rows = Vec::new();
-        for priced in candidate.costs.get(place).map_or(&[][..], |c| c.layers.as_slice()) {
-            let Some(id) = network.find(&priced.name) else { continue };
-            let (layer, cost) = (network.layer(id), &priced.outcome.cost);
+        let multiplying = network.layers().map(|(_, layer)| layer).filter(|layer| layer.nest.is_some());
+        for (layer, cost) in multiplying.zip(candidate.costs.get(place).into_iter().flatten()) {
             let kept = candidate.parameters.weight(&layer.name).map_or(0, |p| p.values.iter().filter(|&&v| v != 0.0).count());
             let share = LayerShare { layer, target: candidate.recipe.target(&layer.name), kept: kept as u64, cost };
             rows.push(LayerRow::new(&subject, &share));

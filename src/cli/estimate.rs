@@ -142,13 +142,10 @@ impl Rows {
             accuracy: Accuracy::NotMeasured,
             seed: None,
         };
-        let network = &workload.value.network;
-        let total = costs::expected(workload, profile, recipe, arguments.batch.get(), arguments.pick.pick())?;
+        let costs = costs::expected(workload, profile, recipe, arguments.batch.get(), arguments.pick.pick())?;
         let mut rows = Vec::new();
         let (mut kept, mut bits) = (0u64, 0.0);
-        for priced in &total.layers {
-            let Some(id) = network.find(&priced.name) else { continue };
-            let (layer, cost) = (network.layer(id), &priced.outcome.cost);
+        for (layer, cost) in &costs {
             let target: Target = recipe.target(&layer.name);
             let share = LayerShare { layer, target, kept: target.kept(layer.weights()) as u64, cost };
             kept += share.kept;
@@ -158,8 +155,9 @@ impl Rows {
         }
         let shown: Vec<&LayerRow> = rows.iter().collect();
         let mut table = layer_table(&shown);
-        if !total.not_modelled.is_empty() {
-            table += &format!("\n{} layers that do not multiply are not modelled", total.not_modelled.len());
+        let others = workload.value.network.layers().len() - costs.len() - 1;
+        if others > 0 {
+            table += &format!("\nnot modelled: {others} layers that do not multiply");
         }
         self.summary.push(summarise(&subject, &shown, (kept > 0).then(|| bits / kept as f64), None, None)?);
         self.layers.extend(rows);

@@ -5,10 +5,12 @@
 //! codes: 0 done, 1 the job failed, 2 bad input.
 
 mod breakeven;
+mod codesign;
 mod costs;
 mod estimate;
 mod failure;
 mod profile;
+mod progress;
 mod recipe;
 mod reports;
 mod request;
@@ -46,6 +48,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Codesign(codesign::Arguments),
     Estimate(estimate::Arguments),
     Breakeven(breakeven::Arguments),
     Workload(workload::Arguments),
@@ -65,6 +68,7 @@ pub fn run() -> ExitCode {
     };
     let screen = Screen::new(arguments.quiet);
     let done = match arguments.verb {
+        Verb::Codesign(verb) => codesign::run(&verb, &screen),
         Verb::Estimate(verb) => estimate::run(&verb, &screen),
         Verb::Breakeven(verb) => breakeven::run(&verb, &screen),
         Verb::Workload(verb) => workload::run(&verb, &screen),

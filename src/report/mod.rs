@@ -12,7 +12,7 @@
 
 pub mod table;
 
-// mod admm;
+mod admm;
 mod break_even;
 mod directory;
 mod error;
@@ -23,7 +23,7 @@ mod summary;
 mod traffic;
 mod word;
 
-// pub use admm::{AdmmRow, admm_rows};
+pub use admm::{AdmmRow, admm_rows};
 pub use break_even::{BreakEvenRow, break_even_rows, break_even_table};
 pub use directory::{Files, OutDirectory};
 pub use error::ReportError;
