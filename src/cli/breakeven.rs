@@ -1,8 +1,8 @@
 //! `cosparse breakeven`: the equal-area curve.
 
 use super::costs;
-use super::reports::{ReportArguments, finish};
 use super::failure::Failure;
+use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
 use super::screen::Screen;
 use crate::compression::Recipe;
@@ -15,12 +15,13 @@ use crate::simulate::break_even::{self, Pair};
 use crate::simulate::{LayerWork, Pick, Weights};
 use clap::Args;
 use serde::Serialize;
+use std::fmt::Write as _;
 
-/// From which pruned portion a layer's zeros pay on an accelerator: the speed-up of its sparse engine over its
-/// dense one on the same silicon area, weights, indices and own clocks included
+/// From which pruned portion on a layer's zeros make an accelerator faster
 ///
-/// The curve is computed at nine pruned portions, and the crossing is the smallest portion at which the sparse
-/// engine is not slower. The profile needs a dense and a sparse engine with areas.
+/// Shows the speed-up of the accelerator's sparse engine over its dense one on the same silicon area: weights,
+/// indices and PEs share it, and each engine has its own clock. The curve has nine pruned portions; break-even is
+/// the smallest portion at which the sparse engine is not slower. Writes breakeven.csv.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The network: a file, or a name from `cosparse workload list`
@@ -44,13 +45,17 @@ struct Answer<'a> {
     break_even: &'a [BreakEvenRow],
 }
 
-pub(super) fn run(arguments: &Arguments, screen: &Screen) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
     let workload = request::workload(&arguments.workload)?;
     let profiles = request::profiles(&arguments.profiles)?;
     let layers = layers(&workload, &arguments.layers)?;
-    let mut run = RunFile::new("breakeven", workload.input.clone(), profiles.iter().map(|p| p.input.clone()).collect());
+    let mut run = RunFile::new(
+        "breakeven",
+        workload.input.clone(),
+        profiles.iter().map(|p| p.input.clone()).collect(),
+    );
     if !arguments.layers.is_empty() {
-        run = run.option("layer", arguments.layers.join(","));
+        run = run.option("layer", &arguments.layers.join(","));
     }
     let out = arguments.report.open(&run.run)?;
 
@@ -64,9 +69,13 @@ pub(super) fn run(arguments: &Arguments, screen: &Screen) -> Result<(), Failure>
             for layer in &layers {
                 rows.extend(curve(&run, &workload, profile, pair, layer)?);
             }
-            let (dense, sparse) = (&profile.value.engines[pair.dense], &profile.value.engines[pair.sparse]);
+            let (dense, sparse) = (
+                &profile.value.engines[pair.dense],
+                &profile.value.engines[pair.sparse],
+            );
             let shown: Vec<&BreakEvenRow> = rows[from..].iter().collect();
-            tables += &format!(
+            let _ = write!(
+                tables,
                 "{} on {}: speed-up of `{}` over `{}` on equal area, by pruned portion\n{}\n",
                 workload.value.name,
                 profile.value.name,
@@ -78,7 +87,18 @@ pub(super) fn run(arguments: &Arguments, screen: &Screen) -> Result<(), Failure>
     }
     let mut files = Files::new();
     files.csv("breakeven.csv", &rows)?;
-    finish(screen, &arguments.report, &out, &run, &files, &Answer { run: &run, break_even: &rows }, &tables)
+    finish(
+        screen,
+        &arguments.report,
+        &out,
+        &run,
+        &files,
+        &Answer {
+            run: &run,
+            break_even: &rows,
+        },
+        &tables,
+    )
 }
 
 fn layers<'w>(workload: &'w Given<Workload>, names: &[String]) -> Result<Vec<&'w Layer>, Failure> {
@@ -90,7 +110,8 @@ fn layers<'w>(workload: &'w Given<Workload>, names: &[String]) -> Result<Vec<&'w
     for name in names {
         if !all.iter().any(|l| l.name == *name) {
             let known: Vec<&str> = all.iter().map(|l| l.name.as_str()).collect();
-            let near = nearest(name, known.iter().copied()).map_or_else(String::new, |n| format!("did you mean `{n}`? "));
+            let near = nearest(name, known.iter().copied())
+                .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
             return Err(Failure::input(
                 format!("`{}` has no layer `{name}` with weights", workload.input.given),
                 format!("{near}layers with weights: {}", known.join(", ")),
@@ -108,21 +129,42 @@ fn indexed(engine: &Engine) -> bool {
 fn pairs(profile: &Given<Profile>) -> Result<Vec<Pair>, Failure> {
     let engines = &profile.value.engines;
     let places = |sparse: bool| (0..engines.len()).filter(move |&i| indexed(&engines[i]) == sparse);
-    let pairs: Vec<Pair> = places(false).flat_map(|dense| places(true).map(move |sparse| Pair { dense, sparse })).collect();
+    let pairs: Vec<Pair> = places(false)
+        .flat_map(|dense| places(true).map(move |sparse| Pair { dense, sparse }))
+        .collect();
     if pairs.is_empty() {
-        let missing = if places(true).next().is_none() { "sparse" } else { "dense" };
+        let missing = if places(true).next().is_none() {
+            "sparse"
+        } else {
+            "dense"
+        };
         return Err(Failure::input(
-            format!("profile `{}` has no {missing} engine to compare", profile.input.given),
+            format!(
+                "profile `{}` has no {missing} engine to compare",
+                profile.input.given
+            ),
             "a break-even curve needs a dense engine and one of `slices` with an `index`; `cosparse profile list` shows the engines of the shipped ones",
         ));
     }
     Ok(pairs)
 }
 
-fn curve(run: &RunFile, workload: &Given<Workload>, profile: &Given<Profile>, pair: Pair, layer: &Layer) -> Result<Vec<BreakEvenRow>, Failure> {
-    let Some(nest) = layer.nest else { return Ok(Vec::new()) };
+fn curve(
+    run: &RunFile,
+    workload: &Given<Workload>,
+    profile: &Given<Profile>,
+    pair: Pair,
+    layer: &Layer,
+) -> Result<Vec<BreakEvenRow>, Failure> {
+    let Some(nest) = layer.nest else {
+        return Ok(Vec::new());
+    };
     let network = &workload.value.network;
-    let inputs = layer.inputs.iter().map(|&id| network.layer(id).output.elements() as u64).sum();
+    let inputs = layer
+        .inputs
+        .iter()
+        .map(|&id| network.layer(id).output.elements() as u64)
+        .sum();
     let work = LayerWork {
         name: &layer.name,
         nest,
@@ -148,6 +190,9 @@ fn curve(run: &RunFile, workload: &Given<Workload>, profile: &Given<Profile>, pa
         accuracy: Accuracy::NotMeasured,
         seed: None,
     };
-    let (dense, sparse) = (&profile.value.engines[pair.dense], &profile.value.engines[pair.sparse]);
+    let (dense, sparse) = (
+        &profile.value.engines[pair.dense],
+        &profile.value.engines[pair.sparse],
+    );
     Ok(break_even_rows(&subject, &layer.name, dense, sparse, &curve))
 }

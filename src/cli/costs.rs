@@ -26,12 +26,15 @@ pub(super) fn expected<'w>(
             weight_bits: match target.precision {
                 // the engine takes what is not quantised at its own width
                 Precision::Float32 => profile.value.weight_bits,
-                quantised => quantised.bits().min(profile.value.weight_bits),
+                quantised @ Precision::EqualInterval { .. } => {
+                    quantised.bits().min(profile.value.weight_bits)
+                }
             },
             activation_density: workload.value.activation_density(layer),
         };
-        let outcome = network_layer(network, layer, &profile.value, state, batch, pick)
-            .map_err(|error| Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value))?;
+        let outcome = network_layer(network, layer, &profile.value, state, batch, pick).map_err(|error| {
+            Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value)
+        })?;
         costs.extend(outcome.map(|outcome| (layer, outcome.cost)));
     }
     Ok(costs)

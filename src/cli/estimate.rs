@@ -9,15 +9,20 @@ use super::screen::Screen;
 use crate::compression::{Recipe, Target};
 use crate::hardware::Profile;
 use crate::network::Workload;
-use crate::report::{Accuracy, Files, LayerRow, LayerShare, RunFile, Subject, SummaryRow, TrafficRow, layer_table, summarise, summary_table, traffic_rows};
+use crate::report::{
+    Accuracy, Files, LayerRow, LayerShare, RunFile, Subject, SummaryRow, TrafficRow, layer_table, summarise,
+    summary_table, traffic_rows,
+};
 use crate::simulate::Pick;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use std::fmt::Write as _;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
-/// What every layer of a network costs on an accelerator: cycles by cause, time, energy by component, traffic;
-/// nothing is trained
+/// What every layer of a network costs on an accelerator, without training
+///
+/// Cycles by cause, time, energy by component, traffic by memory. Writes summary.csv, layers.csv, traffic.csv.
 ///
 /// The dense network is always estimated. With a recipe, the network at the recipe's densities and precisions is
 /// set beside it, its non-zeros at random positions: costs are expectations then. Accuracy is not measured.
@@ -77,13 +82,21 @@ struct Answer<'a> {
     traffic: &'a [TrafficRow],
 }
 
-pub(super) fn run(arguments: &Arguments, screen: &Screen) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
     let workload = request::workload(&arguments.workload)?;
     let profiles = request::profiles(&arguments.profiles)?;
-    let recipe = arguments.recipe.as_deref().map(|path| recipe::open(path, &workload.value.network)).transpose()?;
-    let mut run = RunFile::new("estimate", workload.input.clone(), profiles.iter().map(|p| p.input.clone()).collect())
-        .option("batch", arguments.batch)
-        .option("pick", arguments.pick.word());
+    let recipe = arguments
+        .recipe
+        .as_deref()
+        .map(|path| recipe::open(path, &workload.value.network))
+        .transpose()?;
+    let mut run = RunFile::new(
+        "estimate",
+        workload.input.clone(),
+        profiles.iter().map(|p| p.input.clone()).collect(),
+    )
+    .option("batch", &arguments.batch)
+    .option("pick", &arguments.pick.word());
     run.recipe = recipe.as_ref().map(|r| r.input.clone());
     let out = arguments.report.open(&run.run)?;
 
@@ -96,21 +109,41 @@ pub(super) fn run(arguments: &Arguments, screen: &Screen) -> Result<(), Failure>
         let from = rows.summary.len();
         for &(candidate, recipe) in &candidates {
             let text = rows.add(&run, &workload, profile, candidate, recipe, arguments)?;
-            tables += &format!("{} on {}, {candidate}\n{text}\n", workload.value.name, profile.value.name);
+            let _ = write!(
+                tables,
+                "{} on {}, {candidate}\n{text}\n",
+                workload.value.name, profile.value.name
+            );
         }
         let shown: Vec<&SummaryRow> = rows.summary[from..].iter().collect();
         if shown.len() > 1 {
-            tables += &format!("{} on {}, side by side\n{}\n", workload.value.name, profile.value.name, summary_table(&shown));
+            let _ = write!(
+                tables,
+                "{} on {}, side by side\n{}\n",
+                workload.value.name,
+                profile.value.name,
+                summary_table(&shown)
+            );
         }
         if let Some(missing) = shown.first().map(|s| &s.not_modelled).filter(|m| !m.is_empty()) {
-            tables += &format!("energy of {} is not modelled by {}\n", missing.replace('+', ", "), profile.value.name);
+            let _ = writeln!(
+                tables,
+                "energy of {} is not modelled by {}",
+                missing.replace('+', ", "),
+                profile.value.name
+            );
         }
     }
     let mut files = Files::new();
     files.csv("summary.csv", &rows.summary)?;
     files.csv("layers.csv", &rows.layers)?;
     files.csv("traffic.csv", &rows.traffic)?;
-    let answer = Answer { run: &run, summary: &rows.summary, layers: &rows.layers, traffic: &rows.traffic };
+    let answer = Answer {
+        run: &run,
+        summary: &rows.summary,
+        layers: &rows.layers,
+        traffic: &rows.traffic,
+    };
     finish(screen, &arguments.report, &out, &run, &files, &answer, &tables)
 }
 
@@ -142,12 +175,23 @@ impl Rows {
             accuracy: Accuracy::NotMeasured,
             seed: None,
         };
-        let costs = costs::expected(workload, profile, recipe, arguments.batch.get(), arguments.pick.pick())?;
+        let costs = costs::expected(
+            workload,
+            profile,
+            recipe,
+            arguments.batch.get(),
+            arguments.pick.pick(),
+        )?;
         let mut rows = Vec::new();
         let (mut kept, mut bits) = (0u64, 0.0);
         for (layer, cost) in &costs {
             let target: Target = recipe.target(&layer.name);
-            let share = LayerShare { layer, target, kept: target.kept(layer.weights()) as u64, cost };
+            let share = LayerShare {
+                layer,
+                target,
+                kept: target.kept(layer.weights()) as u64,
+                cost,
+            };
             kept += share.kept;
             bits += share.kept as f64 * f64::from(target.precision.bits());
             rows.push(LayerRow::new(&subject, &share));
@@ -157,9 +201,15 @@ impl Rows {
         let mut table = layer_table(&shown);
         let others = workload.value.network.layers().len() - costs.len() - 1;
         if others > 0 {
-            table += &format!("\nnot modelled: {others} layers that do not multiply");
+            let _ = write!(table, "\nnot modelled: {others} layers that do not multiply");
         }
-        self.summary.push(summarise(&subject, &shown, (kept > 0).then(|| bits / kept as f64), None, None)?);
+        self.summary.push(summarise(
+            &subject,
+            &shown,
+            (kept > 0).then(|| bits / kept as f64),
+            None,
+            None,
+        )?);
         self.layers.extend(rows);
         Ok(table)
     }

@@ -28,29 +28,63 @@ struct Complaint {
 impl Failure {
     /// Wrong input: what, and the cure.
     pub(super) fn input(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self::BadInput(vec![Report::new(Complaint { message: message.into(), help: Some(help.into()) })])
+        Self::BadInput(vec![Report::new(Complaint {
+            message: message.into(),
+            help: Some(help.into()),
+        })])
     }
 
     /// A job that failed: what, and the cure.
     pub(super) fn job(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self::Failed(vec![Report::new(Complaint { message: message.into(), help: Some(help.into()) })])
+        Self::Failed(vec![Report::new(Complaint {
+            message: message.into(),
+            help: Some(help.into()),
+        })])
     }
 
     /// A layer that a profile cannot run: shown at its place in the profile where there is one.
-    pub(super) fn simulate(error: &SimulateError, workload: &str, source: &Source, profile: &Profile) -> Self {
+    pub(super) fn simulate(
+        error: &SimulateError,
+        workload: &str,
+        source: &Source,
+        profile: &Profile,
+    ) -> Self {
         let at = |path: &[&str], message: String, help: String| {
-            let fault = Fault::new(source.place(path), format!("workload `{workload}`, {message}"), help);
+            let fault = Fault::new(
+                source.place(path),
+                format!("workload `{workload}`, {message}"),
+                help,
+            );
             Self::from(source.faults(vec![fault]))
         };
         match error {
-            SimulateError::Tile { layer, memory, needed, available, cure } => {
-                let index = profile.memories.iter().position(|m| m.name == *memory).unwrap_or(0).to_string();
-                let message = format!("layer `{layer}`: its smallest tile needs {needed} bits of `{memory}`, which has {available}");
-                at(&["memories", &index, "buffer", "capacity"], message, format!("raise the capacity of `{memory}`, {cure}"))
+            SimulateError::Tile {
+                layer,
+                memory,
+                needed,
+                available,
+                cure,
+            } => {
+                let index = profile
+                    .memories
+                    .iter()
+                    .position(|m| m.name == *memory)
+                    .unwrap_or(0)
+                    .to_string();
+                let message = format!(
+                    "layer `{layer}`: its smallest tile needs {needed} bits of `{memory}`, which has {available}"
+                );
+                at(
+                    &["memories", &index, "buffer", "capacity"],
+                    message,
+                    format!("raise the capacity of `{memory}`, {cure}"),
+                )
             }
-            SimulateError::NoEngine { layer, reasons, .. } => {
-                at(&["engines"], format!("layer `{layer}`: no engine can run it"), distinct(reasons))
-            }
+            SimulateError::NoEngine { layer, reasons, .. } => at(
+                &["engines"],
+                format!("layer `{layer}`: no engine can run it"),
+                distinct(reasons),
+            ),
             SimulateError::MissingArea { what, .. } => at(
                 &["name"],
                 format!("an equal-area comparison needs the {what}, which this profile does not give"),

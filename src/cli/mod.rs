@@ -68,11 +68,11 @@ pub fn run() -> ExitCode {
     };
     let screen = Screen::new(arguments.quiet);
     let done = match arguments.verb {
-        Verb::Codesign(verb) => codesign::run(&verb, &screen),
-        Verb::Estimate(verb) => estimate::run(&verb, &screen),
-        Verb::Breakeven(verb) => breakeven::run(&verb, &screen),
-        Verb::Workload(verb) => workload::run(&verb, &screen),
-        Verb::Profile(verb) => profile::run(&verb, &screen),
+        Verb::Codesign(verb) => codesign::run(&verb, screen),
+        Verb::Estimate(verb) => estimate::run(&verb, screen),
+        Verb::Breakeven(verb) => breakeven::run(&verb, screen),
+        Verb::Workload(verb) => workload::run(&verb, screen),
+        Verb::Profile(verb) => profile::run(&verb, screen),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// Which accelerators there are, what they consist of, whether a file describes one, and how to start one
+/// Which accelerators there are, and how to describe one
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -43,27 +43,48 @@ enum Verb {
     },
 }
 
-pub(super) fn run(arguments: &Arguments, screen: &Screen) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
     match &arguments.verb {
         Verb::List => list(screen),
         Verb::Show { profile } => request::profile(profile).map(|given| screen.answer(&show(&given.value))),
-        Verb::Check { profiles } => request::check_all(profiles, request::profile, |given: &Given<Profile>| {
-            let p = &given.value;
-            screen.answer(&format!("{}: ok, {} engines, {} memories", given.input.given, p.engines.len(), p.memories.len()));
-        }),
+        Verb::Check { profiles } => {
+            request::check_all(profiles, request::profile, |given: &Given<Profile>| {
+                let p = &given.value;
+                screen.answer(&format!(
+                    "{}: ok, {} engines, {} memories",
+                    given.input.given,
+                    p.engines.len(),
+                    p.memories.len()
+                ));
+            })
+        }
         Verb::Init { name, out } => init(name, out.clone(), screen),
     }
 }
 
-fn list(screen: &Screen) -> Result<(), Failure> {
-    let columns = [("profile", Align::Left), ("nm", Align::Right), ("engines", Align::Left), ("on chip KiB", Align::Right)];
+fn list(screen: Screen) -> Result<(), Failure> {
+    let columns = [
+        ("profile", Align::Left),
+        ("nm", Align::Right),
+        ("engines", Align::Left),
+        ("on chip KiB", Align::Right),
+    ];
     let rows = hardware::zoo::list()
         .iter()
         .map(|shipped| {
             let p = request::profile(shipped.name)?.value;
-            let engines: Vec<String> = p.engines.iter().map(|e| format!("{} ({})", e.name, kind(e))).collect();
+            let engines: Vec<String> = p
+                .engines
+                .iter()
+                .map(|e| format!("{} ({})", e.name, kind(e)))
+                .collect();
             let buffers: f64 = p.memories.iter().filter_map(capacity).sum();
-            Ok(vec![p.name, p.technology_nm.value.to_string(), engines.join(", "), number(buffers / 8192.0)])
+            Ok(vec![
+                p.name,
+                p.technology_nm.value.to_string(),
+                engines.join(", "),
+                number(buffers / 8192.0),
+            ])
         })
         .collect::<Result<Vec<_>, Failure>>()?;
     screen.answer(&table(&columns, rows));
@@ -98,9 +119,17 @@ fn holds(memory: &Memory) -> String {
 
 fn show(p: &Profile) -> String {
     let engines = table(
-        &[("engine", Align::Left), ("array", Align::Left), ("clock MHz", Align::Right), ("PE area um2", Align::Right)],
+        &[
+            ("engine", Align::Left),
+            ("array", Align::Left),
+            ("clock MHz", Align::Right),
+            ("PE area um2", Align::Right),
+        ],
         p.engines.iter().map(|e| {
-            let area = e.pe_area.as_ref().map_or_else(|| "not modelled".into(), |a| number(a.value.value()));
+            let area = e
+                .pe_area
+                .as_ref()
+                .map_or_else(|| "not modelled".into(), |a| number(a.value.value()));
             vec![e.name.clone(), kind(e), number(e.clock.value.value()), area]
         }),
     );
@@ -126,16 +155,56 @@ fn show(p: &Profile) -> String {
     );
     let e = &p.energy;
     let action = |name: &str, unit: &str, figure: Option<(f64, &str)>| {
-        let (value, source) = figure.map_or_else(|| ("not modelled".into(), String::new()), |(v, s)| (number(v), s.to_string()));
-        format!("  {name}: {value}{}\n", if source.is_empty() { String::new() } else { format!(" {unit} ({source})") })
+        let (value, source) = figure.map_or_else(
+            || ("not modelled".into(), String::new()),
+            |(v, s)| (number(v), s.to_string()),
+        );
+        format!(
+            "  {name}: {value}{}\n",
+            if source.is_empty() {
+                String::new()
+            } else {
+                format!(" {unit} ({source})")
+            }
+        )
     };
     let mac = e.mac.value;
-    let mut energies = action(&format!("multiply, {} bits", mac.bits), "pJ", Some((mac.multiply.value(), &e.mac.source)));
-    energies += &action("accumulate", "pJ", Some((mac.accumulate.value(), "as the multiplication")));
-    energies += &action("decode, an entry", "pJ", e.decode_per_entry.as_ref().map(|s| (s.value.value(), s.source.as_str())));
-    energies += &action("registers, a MAC", "pJ", e.register_per_mac.as_ref().map(|s| (s.value.value(), s.source.as_str())));
-    energies += &action("a hop of a word", "pJ", e.hop_per_word.as_ref().map(|s| (s.value.value(), s.source.as_str())));
-    energies += &action("leakage", "mW", e.leakage.as_ref().map(|s| (s.value.value(), s.source.as_str())));
+    let mut energies = action(
+        &format!("multiply, {} bits", mac.bits),
+        "pJ",
+        Some((mac.multiply.value(), &e.mac.source)),
+    );
+    energies += &action(
+        "accumulate",
+        "pJ",
+        Some((mac.accumulate.value(), "as the multiplication")),
+    );
+    energies += &action(
+        "decode, an entry",
+        "pJ",
+        e.decode_per_entry
+            .as_ref()
+            .map(|s| (s.value.value(), s.source.as_str())),
+    );
+    energies += &action(
+        "registers, a MAC",
+        "pJ",
+        e.register_per_mac
+            .as_ref()
+            .map(|s| (s.value.value(), s.source.as_str())),
+    );
+    energies += &action(
+        "a hop of a word",
+        "pJ",
+        e.hop_per_word
+            .as_ref()
+            .map(|s| (s.value.value(), s.source.as_str())),
+    );
+    energies += &action(
+        "leakage",
+        "mW",
+        e.leakage.as_ref().map(|s| (s.value.value(), s.source.as_str())),
+    );
     format!(
         "{}: {}\n{} nm, weights {} bits, activations {} bits, accumulators {} bits\n{engines}\n{memories}\nenergy\n{energies}",
         p.name, p.description, p.technology_nm.value, p.weight_bits, p.activation_bits, p.accumulator_bits
@@ -143,20 +212,39 @@ fn show(p: &Profile) -> String {
 }
 
 /// Writes the template under a new name.
-fn init(name: &str, out: Option<PathBuf>, screen: &Screen) -> Result<(), Failure> {
-    let plain = !name.is_empty() && name.split('-').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+fn init(name: &str, out: Option<PathBuf>, screen: Screen) -> Result<(), Failure> {
+    let plain = !name.is_empty()
+        && name.split('-').all(|part| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        });
     if !plain {
-        return Err(Failure::input(format!("`{name}` is no profile name"), "write lower-case letters, digits and single hyphens, as in `my-chip-28nm`"));
+        return Err(Failure::input(
+            format!("`{name}` is no profile name"),
+            "write lower-case letters, digits and single hyphens, as in `my-chip-28nm`",
+        ));
     }
     let path = out.unwrap_or_else(|| PathBuf::from(format!("{name}.toml")));
     let text = named(hardware::template(), name);
-    let written = fs::OpenOptions::new().write(true).create_new(true).open(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::input(format!("`{}` exists already", path.display()), "give another name, or another file with `--out FILE`"),
-        _ => Failure::input(format!("`{}` cannot be written: {error}", path.display()), "give a file in a directory that can be written with `--out FILE`"),
+        io::ErrorKind::AlreadyExists => Failure::input(
+            format!("`{}` exists already", path.display()),
+            "give another name, or another file with `--out FILE`",
+        ),
+        _ => Failure::input(
+            format!("`{}` cannot be written: {error}", path.display()),
+            "give a file in a directory that can be written with `--out FILE`",
+        ),
     })?;
     screen.answer(&format!("{}", path.display()));
-    screen.note(&format!("edit it, then run `cosparse profile check {}`", path.display()));
+    screen.note(&format!(
+        "edit it, then run `cosparse profile check {}`",
+        path.display()
+    ));
     Ok(())
 }
 
@@ -166,7 +254,7 @@ fn named(template: &str, name: &str) -> String {
     let mut text = String::with_capacity(template.len() + name.len());
     for line in template.lines() {
         if !done && line.starts_with("name = ") {
-            text += &format!("name = \"{name}\"");
+            text.extend(["name = \"", name, "\""]);
             done = true;
         } else {
             text += line;
@@ -185,7 +273,8 @@ mod tests {
     #[test]
     fn the_template_is_a_profile() {
         let text = named(hardware::template(), "my-chip");
-        let profile = Profile::from_source(&Source::new("my-chip.toml", text)).expect("the template is a correct profile");
+        let profile = Profile::from_source(&Source::new("my-chip.toml", text))
+            .expect("the template is a correct profile");
         assert_eq!(profile.name, "my-chip");
     }
 }

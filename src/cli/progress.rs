@@ -21,7 +21,12 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(screen: Screen) -> Self {
-        Self { screen, stage: String::new(), began: Instant::now(), bar: None }
+        Self {
+            screen,
+            stage: String::new(),
+            began: Instant::now(),
+            bar: None,
+        }
     }
 
     /// Takes the bar off the terminal.
@@ -39,8 +44,11 @@ impl Drop for Progress {
 }
 
 fn bar(stage: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:>16} [{bar:32}] {percent:>3} %, {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(STEPS).with_style(style.progress_chars("=> ")).with_prefix(stage.to_string())
+    let style = ProgressStyle::with_template("{prefix:>16} [{bar:32}] {percent:>3} %, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(STEPS)
+        .with_style(style.progress_chars("=> "))
+        .with_prefix(stage.to_string())
 }
 
 impl Observer for Progress {
@@ -55,7 +63,9 @@ impl Observer for Progress {
         if !self.screen.draws() || elapsed < SHORT {
             return;
         }
-        let bar = self.bar.get_or_insert_with(|| bar(&self.stage).with_elapsed(elapsed));
+        let bar = self
+            .bar
+            .get_or_insert_with(|| bar(&self.stage).with_elapsed(elapsed));
         bar.set_position((done.clamp(0.0, 1.0) * STEPS as f64) as u64);
     }
 

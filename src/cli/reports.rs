@@ -28,7 +28,7 @@ impl ReportArguments {
 
 /// Writes the files, then shows the answer: the tables, or the JSON object.
 pub(super) fn finish<T: Serialize>(
-    screen: &Screen,
+    screen: Screen,
     arguments: &ReportArguments,
     out: &OutDirectory,
     run: &RunFile,
@@ -38,8 +38,12 @@ pub(super) fn finish<T: Serialize>(
 ) -> Result<(), Failure> {
     out.write(run, files)?;
     if arguments.json {
-        let text = serde_json::to_string_pretty(answer)
-            .map_err(|e| Failure::job(format!("the rows have no JSON form: {e}"), "leave `--json` out; the CSV files are written"))?;
+        let text = serde_json::to_string_pretty(answer).map_err(|e| {
+            Failure::job(
+                format!("the rows have no JSON form: {e}"),
+                "leave `--json` out; the CSV files are written",
+            )
+        })?;
         screen.answer(&text);
     } else {
         screen.answer(tables);

@@ -26,7 +26,12 @@ pub(super) fn workload(given: &str) -> Result<Given<Workload>, Failure> {
 /// The profile of a path or of a shipped name.
 pub(super) fn profile(given: &str) -> Result<Given<Profile>, Failure> {
     let names: Vec<&str> = hardware::zoo::list().iter().map(|shipped| shipped.name).collect();
-    let source = source("profile", given, hardware::zoo::find(given).map(hardware::zoo::Shipped::source), &names)?;
+    let source = source(
+        "profile",
+        given,
+        hardware::zoo::find(given).map(hardware::zoo::Shipped::source),
+        &names,
+    )?;
     let value = Profile::from_source(&source)?;
     Ok(with_hash(value.name.clone(), given, value, source))
 }
@@ -35,9 +40,15 @@ pub(super) fn profile(given: &str) -> Result<Given<Profile>, Failure> {
 pub(super) fn profiles(given: &[String]) -> Result<Vec<Given<Profile>>, Failure> {
     let profiles: Vec<Given<Profile>> = given.iter().map(|g| profile(g)).collect::<Result<_, _>>()?;
     for (i, p) in profiles.iter().enumerate() {
-        if let Some(first) = profiles[..i].iter().find(|first| first.value.name == p.value.name) {
+        if let Some(first) = profiles[..i]
+            .iter()
+            .find(|first| first.value.name == p.value.name)
+        {
             return Err(Failure::input(
-                format!("`{}` and `{}` are both named `{}`", first.input.given, p.input.given, p.value.name),
+                format!(
+                    "`{}` and `{}` are both named `{}`",
+                    first.input.given, p.input.given, p.value.name
+                ),
                 "give each profile once, or give them different names: the reports tell profiles apart by name",
             ));
         }
@@ -46,7 +57,11 @@ pub(super) fn profiles(given: &[String]) -> Result<Vec<Given<Profile>>, Failure>
 }
 
 fn with_hash<T>(name: String, given: &str, value: T, source: Source) -> Given<T> {
-    let input = Input { name, given: given.into(), sha256: sha256(source.text.as_bytes()) };
+    let input = Input {
+        name,
+        given: given.into(),
+        sha256: sha256(source.text.as_bytes()),
+    };
     Given { value, source, input }
 }
 
@@ -58,7 +73,9 @@ fn source(kind: &str, given: &str, shipped: Option<Source>, names: &[&str]) -> R
     let path = Path::new(given);
     let is_path = path.components().count() > 1 || path.extension().is_some() || path.exists();
     if is_path {
-        let near = path.file_stem().and_then(|stem| nearest(&stem.to_string_lossy(), names.iter().copied()));
+        let near = path
+            .file_stem()
+            .and_then(|stem| nearest(&stem.to_string_lossy(), names.iter().copied()));
         return Source::read(path).map_err(|error| match (error, near) {
             (DocumentError::Missing { .. }, Some(near)) => Failure::input(
                 format!("there is no file `{given}`"),
@@ -67,10 +84,14 @@ fn source(kind: &str, given: &str, shipped: Option<Source>, names: &[&str]) -> R
             (error, _) => error.into(),
         });
     }
-    let near = nearest(given, names.iter().copied()).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    let near = nearest(given, names.iter().copied())
+        .map_or_else(String::new, |near| format!("did you mean `{near}`? "));
     Err(Failure::input(
         format!("there is no {kind} named `{given}`, and no such file"),
-        format!("{near}`cosparse {kind} list` shows what is shipped: {}", names.join(", ")),
+        format!(
+            "{near}`cosparse {kind} list` shows what is shipped: {}",
+            names.join(", ")
+        ),
     ))
 }
 
@@ -87,5 +108,9 @@ pub(super) fn check_all<T>(
             Err(Failure::BadInput(reports) | Failure::Failed(reports)) => wrong.extend(reports),
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(Failure::BadInput(wrong)) }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::BadInput(wrong))
+    }
 }

@@ -19,7 +19,11 @@ impl Screen {
     pub(super) fn new(quiet: bool) -> Self {
         let terminal = io::stderr().is_terminal();
         let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        Self { quiet, colour: terminal && !refused, terminal }
+        Self {
+            quiet,
+            colour: terminal && !refused,
+            terminal,
+        }
     }
 
     /// Whether progress may be drawn.
@@ -28,6 +32,10 @@ impl Screen {
     }
 
     /// The answer. A reader that has gone away, as `head` does, is no error.
+    #[allow(
+        clippy::unused_self,
+        reason = "the terminal is one: what it is told goes through it"
+    )]
     pub(super) fn answer(self, text: &str) {
         let mut out = io::stdout().lock();
         let end = if text.ends_with('\n') { "" } else { "\n" };
@@ -43,8 +51,14 @@ impl Screen {
 
     /// What went wrong, with place and cure.
     pub(super) fn failure(self, failure: &Failure) {
-        let theme = if self.colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_links(false);
+        let theme = if self.colour {
+            GraphicalTheme::unicode()
+        } else {
+            GraphicalTheme::unicode_nocolor()
+        };
+        let handler = GraphicalReportHandler::new_themed(theme)
+            .with_width(WIDTH)
+            .with_links(false);
         let mut text = String::new();
         for report in failure.reports() {
             if handler.render_report(&mut text, report.as_ref()).is_err() {

@@ -7,7 +7,7 @@ use crate::network::{Workload, zoo};
 use crate::report::table::{Align, count, table};
 use clap::{Args, Subcommand};
 
-/// Which networks there are, what they consist of, and whether a file describes one
+/// Which networks there are, and whether a file describes one
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -31,16 +31,24 @@ enum Verb {
     },
 }
 
-pub(super) fn run(arguments: &Arguments, screen: &Screen) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
     match &arguments.verb {
         Verb::List => list(screen),
-        Verb::Show { workload } => request::workload(workload).map(|given| screen.answer(&show(&given.value))),
+        Verb::Show { workload } => {
+            request::workload(workload).map(|given| screen.answer(&show(&given.value)))
+        }
         Verb::Check { workloads } => check(workloads, screen),
     }
 }
 
-fn list(screen: &Screen) -> Result<(), Failure> {
-    let columns = [("workload", Align::Left), ("layers", Align::Right), ("weights", Align::Right), ("MACs a sample", Align::Right), ("data", Align::Left)];
+fn list(screen: Screen) -> Result<(), Failure> {
+    let columns = [
+        ("workload", Align::Left),
+        ("layers", Align::Right),
+        ("weights", Align::Right),
+        ("MACs a sample", Align::Right),
+        ("data", Align::Left),
+    ];
     let rows = zoo::list()
         .iter()
         .map(|(name, _)| {
@@ -61,10 +69,21 @@ fn list(screen: &Screen) -> Result<(), Failure> {
 
 fn show(workload: &Workload) -> String {
     let network = &workload.network;
-    let columns = [("layer", Align::Left), ("op", Align::Left), ("reads", Align::Left), ("output", Align::Left), ("weights", Align::Right), ("MACs", Align::Right)];
+    let columns = [
+        ("layer", Align::Left),
+        ("op", Align::Left),
+        ("reads", Align::Left),
+        ("output", Align::Left),
+        ("weights", Align::Right),
+        ("MACs", Align::Right),
+    ];
     let blank = |n: u64| if n == 0 { String::new() } else { count(n) };
     let rows = network.layers().map(|(_, layer)| {
-        let reads: Vec<&str> = layer.inputs.iter().map(|&id| network.layer(id).name.as_str()).collect();
+        let reads: Vec<&str> = layer
+            .inputs
+            .iter()
+            .map(|&id| network.layer(id).name.as_str())
+            .collect();
         vec![
             layer.name.clone(),
             layer.op.kind().into(),
@@ -76,7 +95,12 @@ fn show(workload: &Workload) -> String {
     });
     let table = table(&columns, rows);
     let baseline = workload.baseline.as_ref().map_or_else(String::new, |b| {
-        format!("published accuracy: {:.2} % {} ({})\n", 100.0 * b.accuracy, b.metric, b.source)
+        format!(
+            "published accuracy: {:.2} % {} ({})\n",
+            100.0 * b.accuracy,
+            b.metric,
+            b.source
+        )
     });
     format!(
         "{}: {}\nsource: {}\n{baseline}{table}\n{} weights, {} trained values, {} MACs a sample\n",
@@ -89,9 +113,14 @@ fn show(workload: &Workload) -> String {
     )
 }
 
-fn check(workloads: &[String], screen: &Screen) -> Result<(), Failure> {
+fn check(workloads: &[String], screen: Screen) -> Result<(), Failure> {
     request::check_all(workloads, request::workload, |given: &Given<Workload>| {
         let n = &given.value.network;
-        screen.answer(&format!("{}: ok, {} layers, {} weights", given.input.given, n.layers().len(), count(n.weights() as u64)));
+        screen.answer(&format!(
+            "{}: ok, {} layers, {} weights",
+            given.input.given,
+            n.layers().len(),
+            count(n.weights() as u64)
+        ));
     })
 }

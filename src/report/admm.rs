@@ -24,7 +24,7 @@ pub struct AdmmRow {
     pub rho: f64,
     /// ‖W − Z‖ (primal residual).
     pub primal_residual: f64,
-    /// ρ·‖Z − Z_prev‖ (dual residual).
+    /// ρ·‖Z − Z₋₁‖ (dual residual).
     pub dual_residual: f64,
     /// Non-zeros of Z.
     pub kept: u64,
@@ -38,8 +38,16 @@ pub struct AdmmRow {
 /// [`ReportError::NotFinite`] for a residual that is not a number: it has no place in a report.
 pub fn admm_rows(run: &str, records: &[Record]) -> Result<Vec<AdmmRow>, ReportError> {
     let row = |r: &Record| {
-        if ![r.rho, r.primal, r.dual, r.accuracy_at_cut_pct].iter().all(|v| v.is_finite()) {
-            return Err(ReportError::NotFinite { what: format!("step `{}`, iteration {}, layer `{}`", r.step, r.iteration, r.layer) });
+        if ![r.rho, r.primal, r.dual, r.accuracy_at_cut_pct]
+            .iter()
+            .all(|v| v.is_finite())
+        {
+            return Err(ReportError::NotFinite {
+                what: format!(
+                    "step `{}`, iteration {}, layer `{}`",
+                    r.step, r.iteration, r.layer
+                ),
+            });
         }
         Ok(AdmmRow {
             run: run.into(),

@@ -9,7 +9,10 @@ use serde::Serialize;
 
 /// One pruned portion of one layer on one pair of engines.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the names are the documentation: each carries its unit, and ARCHITECTURE.md defines the terms")]
+#[allow(
+    missing_docs,
+    reason = "the names are the documentation: each carries its unit, and ARCHITECTURE.md defines the terms"
+)]
 pub struct BreakEvenRow {
     pub run: String,
     pub profile: String,
@@ -40,7 +43,13 @@ pub struct BreakEvenRow {
 
 /// The rows of one layer's curve.
 #[must_use]
-pub fn break_even_rows(subject: &Subject<'_>, layer: &str, dense: &Engine, sparse: &Engine, curve: &Curve) -> Vec<BreakEvenRow> {
+pub fn break_even_rows(
+    subject: &Subject<'_>,
+    layer: &str,
+    dense: &Engine,
+    sparse: &Engine,
+    curve: &Curve,
+) -> Vec<BreakEvenRow> {
     let encoding = match &sparse.kind {
         EngineKind::Slices(slices) => slices.index.map(|index| word(&index)).unwrap_or_default(),
         EngineKind::Systolic(_) => String::new(),
@@ -82,11 +91,18 @@ pub fn break_even_table(rows: &[&BreakEvenRow]) -> String {
             _ => lines.push((row.layer.clone(), row.crossing_pruned_portion, vec![row])),
         }
     }
-    let portions: Vec<String> = lines.first().map_or_else(Vec::new, |(_, _, p)| p.iter().map(|r| format!("{:.0} %", 100.0 * r.pruned_portion)).collect());
+    let portions: Vec<String> = lines.first().map_or_else(Vec::new, |(_, _, p)| {
+        p.iter()
+            .map(|r| format!("{:.0} %", 100.0 * r.pruned_portion))
+            .collect()
+    });
     let mut columns = vec![("layer", Align::Left), ("break-even %", Align::Right)];
     columns.extend(portions.iter().map(|p| (p.as_str(), Align::Right)));
     let line = |(layer, crossing, points): &(String, Option<f64>, Vec<&BreakEvenRow>)| {
-        let mut cells = vec![layer.clone(), crossing.map_or_else(|| "never".into(), table::percent)];
+        let mut cells = vec![
+            layer.clone(),
+            crossing.map_or_else(|| "never".into(), table::percent),
+        ];
         cells.extend(points.iter().map(|p| format!("{:.2}", p.speedup)));
         cells
     };

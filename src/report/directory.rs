@@ -33,7 +33,10 @@ impl Files {
         if rows.is_empty() {
             return Ok(());
         }
-        let failed = |source| ReportError::Csv { file: name.into(), source };
+        let failed = |source| ReportError::Csv {
+            file: name.into(),
+            source,
+        };
         let mut writer = csv::Writer::from_writer(Vec::new());
         for row in rows {
             writer.serialize(row).map_err(failed)?;
@@ -45,7 +48,9 @@ impl Files {
 
     /// Name and bytes of each file, in the order they were added.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> + '_ {
-        self.list.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+        self.list
+            .iter()
+            .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
     }
 }
 
@@ -91,7 +96,9 @@ impl OutDirectory {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, ReportError> {
         let path = path.into();
         let probe = path.join(format!(".probe-{}.tmp", std::process::id()));
-        let tried = fs::create_dir_all(&path).and_then(|()| fs::write(&probe, b"")).and_then(|()| fs::remove_file(&probe));
+        let tried = fs::create_dir_all(&path)
+            .and_then(|()| fs::write(&probe, b""))
+            .and_then(|()| fs::remove_file(&probe));
         match tried {
             Ok(()) => Ok(Self { path }),
             Err(source) => Err(ReportError::Directory { path, source }),
@@ -114,13 +121,25 @@ impl OutDirectory {
         for (name, bytes) in files.iter() {
             self.file(name, bytes)?;
         }
-        for name in former.into_iter().filter(|name| !files.iter().any(|(kept, _)| kept == name)) {
+        for name in former
+            .into_iter()
+            .filter(|name| !files.iter().any(|(kept, _)| kept == name))
+        {
             // a file that is gone already, or cannot be removed, does not spoil the new run
             let _ = fs::remove_file(self.path.join(name));
         }
-        let list = files.iter().map(|(name, bytes)| FileRecord { name, bytes: bytes.len() as u64, sha256: sha256(bytes) }).collect();
-        let text = toml::to_string(&Record { run, files: list })
-            .map_err(|e| ReportError::Write { path: self.path.join(RECORD), source: io::Error::other(e) })?;
+        let list = files
+            .iter()
+            .map(|(name, bytes)| FileRecord {
+                name,
+                bytes: bytes.len() as u64,
+                sha256: sha256(bytes),
+            })
+            .collect();
+        let text = toml::to_string(&Record { run, files: list }).map_err(|e| ReportError::Write {
+            path: self.path.join(RECORD),
+            source: io::Error::other(e),
+        })?;
         self.file(RECORD, text.as_bytes())
     }
 
@@ -128,7 +147,11 @@ impl OutDirectory {
     fn former(&self) -> Vec<String> {
         let text = fs::read_to_string(self.path.join(RECORD)).unwrap_or_default();
         let former: Former = toml::from_str(&text).unwrap_or(Former { files: Vec::new() });
-        let inside = |name: &String| Path::new(name).components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        let inside = |name: &String| {
+            Path::new(name)
+                .components()
+                .all(|c| matches!(c, std::path::Component::Normal(_)))
+        };
         former.files.into_iter().map(|f| f.name).filter(inside).collect()
     }
 
@@ -143,15 +166,21 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let written = fs::File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
     });
-    written.and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })
+    written
+        .and_then(|()| fs::rename(&temporary, path))
+        .inspect_err(|_| {
+            let _ = fs::remove_file(&temporary);
+        })
 }
 
 #[cfg(test)]
@@ -160,8 +189,12 @@ mod tests {
     use crate::report::Input;
 
     fn run() -> RunFile {
-        let input = |name: &str| Input { name: name.into(), given: name.into(), sha256: sha256(name.as_bytes()) };
-        RunFile::new("estimate", input("lenet5"), vec![input("eie-45nm")]).option("batch", 1)
+        let input = |name: &str| Input {
+            name: name.into(),
+            given: name.into(),
+            sha256: sha256(name.as_bytes()),
+        };
+        RunFile::new("estimate", input("lenet5"), vec![input("eie-45nm")]).option("batch", &1)
     }
 
     #[derive(Serialize)]
@@ -175,14 +208,35 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let out = OutDirectory::open(directory.path().join("a/b")).expect("it can be made");
         let mut files = Files::new();
-        files.csv("layers.csv", &[Row { layer: "conv1", energy_pj: None }, Row { layer: "fc,1", energy_pj: Some(0.5) }]).expect("flat rows");
+        files
+            .csv(
+                "layers.csv",
+                &[
+                    Row {
+                        layer: "conv1",
+                        energy_pj: None,
+                    },
+                    Row {
+                        layer: "fc,1",
+                        energy_pj: Some(0.5),
+                    },
+                ],
+            )
+            .expect("flat rows");
         files.bytes("model/x.bin", vec![1, 2, 3]);
         out.write(&run(), &files).expect("a writable directory");
         let read = |name: &str| fs::read_to_string(out.path().join(name)).expect("it was written");
         assert_eq!(read("layers.csv"), "layer,energy_pj\nconv1,\n\"fc,1\",0.5\n");
         let record = read("run.toml");
-        assert!(record.contains("run = \"lenet5-eie-45nm-estimate\"") && record.contains("name = \"model/x.bin\"\nbytes = 3"), "{record}");
-        let left: Vec<_> = fs::read_dir(out.path()).expect("a directory").filter_map(|e| Some(e.ok()?.file_name())).collect();
+        assert!(
+            record.contains("run = \"lenet5-eie-45nm-estimate\"")
+                && record.contains("name = \"model/x.bin\"\nbytes = 3"),
+            "{record}"
+        );
+        let left: Vec<_> = fs::read_dir(out.path())
+            .expect("a directory")
+            .filter_map(|e| Some(e.ok()?.file_name()))
+            .collect();
         assert_eq!(left.len(), 3, "no temporary file is left: {left:?}");
 
         // the next run writes no model: the old one goes, foreign files stay
@@ -198,7 +252,8 @@ mod tests {
     fn a_directory_below_a_file_is_refused() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         fs::write(directory.path().join("file"), "x").expect("a writable directory");
-        let error = OutDirectory::open(directory.path().join("file/out")).expect_err("a file is no directory");
+        let error =
+            OutDirectory::open(directory.path().join("file/out")).expect_err("a file is no directory");
         assert!(matches!(error, ReportError::Directory { .. }), "{error}");
     }
 }

@@ -10,7 +10,10 @@ use std::path::PathBuf;
 pub enum ReportError {
     /// The directory for the reports cannot be made or written.
     #[error("the reports cannot be written to `{}`", path.display())]
-    #[diagnostic(code(cosparse::report::directory), help("give a directory that can be written with `--out DIR`"))]
+    #[diagnostic(
+        code(cosparse::report::directory),
+        help("give a directory that can be written with `--out DIR`")
+    )]
     Directory {
         /// The directory as it was given.
         path: PathBuf,
@@ -19,7 +22,10 @@ pub enum ReportError {
     },
     /// A file could not be written, although the directory could when the job began.
     #[error("`{}` cannot be written", path.display())]
-    #[diagnostic(code(cosparse::report::write), help("free space on the disk, or give another directory with `--out DIR`, and run again"))]
+    #[diagnostic(
+        code(cosparse::report::write),
+        help("free space on the disk, or give another directory with `--out DIR`, and run again")
+    )]
     Write {
         /// The file.
         path: PathBuf,
@@ -44,14 +50,22 @@ pub enum ReportError {
     },
     /// A figure that is not a number.
     #[error("{what}: a figure is not a number")]
-    #[diagnostic(code(cosparse::report::not_finite), help("the training has diverged: lower the learning rate of the workload"))]
+    #[diagnostic(
+        code(cosparse::report::not_finite),
+        help("the training has diverged: lower the learning rate of the workload")
+    )]
     NotFinite {
         /// Whose figure.
         what: String,
     },
     /// A compressed layer whose bytes do not hold its weights.
     #[error("candidate `{candidate}`, layer `{layer}`: {message}")]
-    #[diagnostic(code(cosparse::report::model), help("nothing is reported of a model that does not decode to its weights; this is a fault of the program"))]
+    #[diagnostic(
+        code(cosparse::report::model),
+        help(
+            "nothing is reported of a model that does not decode to its weights; this is a fault of the program"
+        )
+    )]
     Model {
         /// The candidate.
         candidate: String,

@@ -5,7 +5,9 @@ use super::table::{self, Align, table};
 use super::word::word;
 use crate::compression::Target;
 use crate::compression::encoding::Encoding;
-use crate::hardware::{Engine, EngineKind, MemoryKind, Partition, Profile, Synchronisation, Systolic, TensorKind};
+use crate::hardware::{
+    Engine, EngineKind, MemoryKind, Partition, Profile, Synchronisation, Systolic, TensorKind,
+};
 use crate::network::Layer;
 use crate::simulate::LayerCost;
 use serde::Serialize;
@@ -90,7 +92,10 @@ pub struct LayerShare<'a> {
 /// One line of `layers.csv`. A component of energy that the profile does not model is an empty cell, and
 /// `not_modelled` names it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the names are the documentation: each carries its unit, and ARCHITECTURE.md defines the terms")]
+#[allow(
+    missing_docs,
+    reason = "the names are the documentation: each carries its unit, and ARCHITECTURE.md defines the terms"
+)]
 pub struct LayerRow {
     pub run: String,
     pub profile: String,
@@ -172,7 +177,11 @@ impl LayerRow {
             engine: cost.engine.clone(),
             mapping: engine.map(mapping).unwrap_or_default(),
             structure: word(&share.target.structure),
-            density: if weights == 0 { 1.0 } else { share.kept as f64 / weights as f64 },
+            density: if weights == 0 {
+                1.0
+            } else {
+                share.kept as f64 / weights as f64
+            },
             kept: share.kept,
             weights,
             precision: word(&share.target.precision),
@@ -244,17 +253,35 @@ fn macs(layer: &Layer, kept: u64, batch: u64) -> (u64, u64) {
 /// Bits moved at the on-chip memories, or at the DRAM, for one tensor.
 fn moved(profile: &Profile, cost: &LayerCost, on_chip: bool, tensor: TensorKind) -> u64 {
     let here = |name: &str| {
-        profile.memories.iter().any(|m| m.name == name && matches!(m.kind, MemoryKind::Buffer { .. }) == on_chip)
+        profile
+            .memories
+            .iter()
+            .any(|m| m.name == name && matches!(m.kind, MemoryKind::Buffer { .. }) == on_chip)
     };
-    let at = cost.traffic.iter().filter(|t| t.tensor == tensor && here(&t.memory));
-    at.fold(0, |sum: u64, t| sum.saturating_add(t.read_bits).saturating_add(t.write_bits))
+    let at = cost
+        .traffic
+        .iter()
+        .filter(|t| t.tensor == tensor && here(&t.memory));
+    at.fold(0, |sum: u64, t| {
+        sum.saturating_add(t.read_bits).saturating_add(t.write_bits)
+    })
 }
 
 /// Names of the energy components that have no figure, joined by `+`.
 fn not_modelled(cost: &LayerCost) -> String {
     let e = &cost.energy;
-    let parts = [("decode", e.decode), ("register", e.register), ("network", e.network), ("leakage", e.leakage)];
-    parts.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| *name).collect::<Vec<_>>().join("+")
+    let parts = [
+        ("decode", e.decode),
+        ("register", e.register),
+        ("network", e.network),
+        ("leakage", e.leakage),
+    ];
+    parts
+        .iter()
+        .filter(|(_, value)| value.is_none())
+        .map(|(name, _)| *name)
+        .collect::<Vec<_>>()
+        .join("+")
 }
 
 /// The cause with the most cycles; of equals the first.
@@ -319,7 +346,12 @@ pub fn layer_table(rows: &[&LayerRow]) -> String {
         ("use %", Align::Right),
         ("most cycles", Align::Left),
     ]);
-    let line = |layer: &str, engine: &str, density: f64, [macs, cycles, dram]: [u64; 3], [seconds, energy]: [f64; 2], last: [String; 2]| {
+    let line = |layer: &str,
+                engine: &str,
+                density: f64,
+                [macs, cycles, dram]: [u64; 3],
+                [seconds, energy]: [f64; 2],
+                last: [String; 2]| {
         let mut cells = vec![layer.to_string()];
         cells.extend(engines.then(|| engine.to_string()));
         cells.extend(densities.then(|| table::percent(density)));
@@ -337,14 +369,32 @@ pub fn layer_table(rows: &[&LayerRow]) -> String {
         .iter()
         .map(|r| {
             let last = [table::percent(r.utilisation), r.bottleneck.replace('_', " ")];
-            line(&r.layer, &r.engine, r.density, [r.macs_left, r.cycles, r.dram_bits()], [r.seconds, r.energy_pj], last)
+            line(
+                &r.layer,
+                &r.engine,
+                r.density,
+                [r.macs_left, r.cycles, r.dram_bits()],
+                [r.seconds, r.energy_pj],
+                last,
+            )
         })
         .collect();
     let sum = |f: fn(&LayerRow) -> u64| rows.iter().fold(0u64, |a, r| a.saturating_add(f(r)));
     let add = |f: fn(&LayerRow) -> f64| rows.iter().map(|r| f(r)).sum::<f64>();
     let (kept, weights) = (sum(|r| r.kept), sum(|r| r.weights));
-    let density = if weights == 0 { 1.0 } else { kept as f64 / weights as f64 };
+    let density = if weights == 0 {
+        1.0
+    } else {
+        kept as f64 / weights as f64
+    };
     let counts = [sum(|r| r.macs_left), sum(|r| r.cycles), sum(LayerRow::dram_bits)];
-    lines.push(line("total", "", density, counts, [add(|r| r.seconds), add(|r| r.energy_pj)], [String::new(), String::new()]));
+    lines.push(line(
+        "total",
+        "",
+        density,
+        counts,
+        [add(|r| r.seconds), add(|r| r.energy_pj)],
+        [String::new(), String::new()],
+    ));
     table(&columns, lines)
 }

@@ -16,11 +16,13 @@ pub fn sha256_of<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> String {
     use std::fmt::Write as _;
     let mut hash = Sha256::new();
     parts.into_iter().for_each(|part| hash.update(part.as_ref()));
-    hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-        // writing to a String cannot fail
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hash.finalize()
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            // writing to a String cannot fail
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// One input of a run.
@@ -81,7 +83,7 @@ impl RunFile {
 
     /// The same record with an option.
     #[must_use]
-    pub fn option(mut self, name: &str, value: impl ToString) -> Self {
+    pub fn option(mut self, name: &str, value: &impl ToString) -> Self {
         self.options.insert(name.into(), value.to_string());
         self
     }
@@ -94,6 +96,9 @@ mod tests {
     /// FIPS 180-4, appendix B.1.
     #[test]
     fn the_hash_is_sha256() {
-        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            sha256(b"abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

@@ -8,7 +8,10 @@ use serde::Serialize;
 
 /// One line of `summary.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "the names are the documentation: each carries its unit, and ARCHITECTURE.md defines the terms")]
+#[allow(
+    missing_docs,
+    reason = "the names are the documentation: each carries its unit, and ARCHITECTURE.md defines the terms"
+)]
 pub struct SummaryRow {
     pub run: String,
     pub profile: String,
@@ -56,7 +59,9 @@ pub fn summarise(
     dense_test_pct: Option<f64>,
 ) -> Result<SummaryRow, ReportError> {
     let sum = |column: &'static str, value: fn(&LayerRow) -> u64| {
-        rows.iter().try_fold(0, |total, row| add(total, value(row))).map_err(|Overflow| ReportError::Overflow { column })
+        rows.iter()
+            .try_fold(0, |total, row| add(total, value(row)))
+            .map_err(|Overflow| ReportError::Overflow { column })
     };
     let (weights, kept) = (sum("weights", |r| r.weights)?, sum("kept", |r| r.kept)?);
     let seconds: f64 = rows.iter().map(|r| r.seconds).sum();
@@ -72,8 +77,13 @@ pub fn summarise(
         kept,
         weights_ratio: weights as f64 / kept.max(1) as f64,
         bits_per_weight,
-        stored_bits: add(sum("stored_weights_bits", |r| r.stored_weights_bits)?, sum("stored_indices_bits", |r| r.stored_indices_bits)?)
-            .map_err(|Overflow| ReportError::Overflow { column: "stored_bits" })?,
+        stored_bits: add(
+            sum("stored_weights_bits", |r| r.stored_weights_bits)?,
+            sum("stored_indices_bits", |r| r.stored_indices_bits)?,
+        )
+        .map_err(|Overflow| ReportError::Overflow {
+            column: "stored_bits",
+        })?,
         model_bytes,
         macs: sum("macs", |r| r.macs)?,
         macs_left: sum("macs_left", |r| r.macs_left)?,
@@ -96,7 +106,11 @@ pub fn summarise(
 /// Every energy component that some layer lacks, in order of first appearance.
 fn missing(rows: &[&LayerRow]) -> String {
     let mut names: Vec<&str> = Vec::new();
-    for name in rows.iter().flat_map(|r| r.not_modelled.split('+')).filter(|n| !n.is_empty()) {
+    for name in rows
+        .iter()
+        .flat_map(|r| r.not_modelled.split('+'))
+        .filter(|n| !n.is_empty())
+    {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -123,8 +137,11 @@ pub fn summary_table(rows: &[&SummaryRow]) -> String {
         columns.extend([("test %", Align::Right), ("drop", Align::Right)]);
     }
     let line = |r: &&SummaryRow| {
-        let optional = |v: Option<f64>, digits: usize| v.map_or_else(|| "-".into(), |v| format!("{v:.digits$}"));
-        let stored = r.model_bytes.map_or(r.stored_bits as f64 / 8192.0, |bytes| bytes as f64 / 1024.0);
+        let optional =
+            |v: Option<f64>, digits: usize| v.map_or_else(|| "-".into(), |v| format!("{v:.digits$}"));
+        let stored = r
+            .model_bytes
+            .map_or(r.stored_bits as f64 / 8192.0, |bytes| bytes as f64 / 1024.0);
         let mut cells = vec![
             r.candidate.clone(),
             table::count(r.kept),

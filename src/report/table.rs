@@ -1,6 +1,8 @@
 //! Tables for people: no colour, right-aligned numbers, units in the headers, at most 110 columns wide.
 
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, ContentLineStyle, LineStyle, Table, presets};
+use comfy_table::{
+    CellAlignment, ColumnConstraint, ContentArrangement, ContentLineStyle, LineStyle, Table, presets,
+};
 
 /// Columns of a terminal that a table may take.
 const WIDTH: u16 = 110;
@@ -19,8 +21,15 @@ pub enum Align {
 pub fn table(columns: &[(&str, Align)], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     let lines = ContentLineStyle::none();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()).header_lines(lines).content_lines(lines));
-    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    table.load_style(
+        presets::UTF8_HORIZONTAL_ONLY
+            .row_separator(LineStyle::none())
+            .header_lines(lines)
+            .content_lines(lines),
+    );
+    table
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH);
     table.set_header(columns.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     table.add_rows(rows);
     for (i, (_, align)) in columns.iter().enumerate() {
@@ -78,8 +87,16 @@ mod tests {
 
     #[test]
     fn tables_fit_the_width_and_keep_numbers_whole() {
-        let columns = [("layer", Align::Left), ("engine", Align::Left), ("cycles", Align::Right)];
-        let row = vec!["a-very-long-name ".repeat(6), "another-long-name ".repeat(6), count(u64::MAX)];
+        let columns = [
+            ("layer", Align::Left),
+            ("engine", Align::Left),
+            ("cycles", Align::Right),
+        ];
+        let row = vec![
+            "a-very-long-name ".repeat(6),
+            "another-long-name ".repeat(6),
+            count(u64::MAX),
+        ];
         let text = table(&columns, [row]);
         assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
         assert!(text.contains("18 446 744 073 709 551 615"), "{text}");

@@ -4,20 +4,20 @@ use std::path::Path;
 use std::process::Command;
 
 /// What a command answered.
-pub struct Run {
-    pub arguments: String,
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) arguments: String,
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs the program in a directory, without colour.
-pub fn cosparse(directory: &Path, arguments: &[&str]) -> Run {
+pub(crate) fn cosparse(directory: &Path, arguments: &[&str]) -> Run {
     with_threads(directory, arguments, "2")
 }
 
 /// The same on a number of threads.
-pub fn with_threads(directory: &Path, arguments: &[&str], threads: &str) -> Run {
+pub(crate) fn with_threads(directory: &Path, arguments: &[&str], threads: &str) -> Run {
     let output = Command::new(env!("CARGO_BIN_EXE_cosparse"))
         .args(arguments)
         .current_dir(directory)
@@ -26,12 +26,23 @@ pub fn with_threads(directory: &Path, arguments: &[&str], threads: &str) -> Run 
         .output()
         .expect("the program starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Run { arguments: arguments.join(" "), code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    Run {
+        arguments: arguments.join(" "),
+        code: output.status.code().unwrap_or(-1),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    }
 }
 
 /// The screen of a command, for a snapshot.
 #[must_use]
-pub fn in_directory(run: &Run) -> String {
+pub(crate) fn in_directory(run: &Run) -> String {
     let stderr: Vec<&str> = run.stderr.lines().map(str::trim_end).collect();
-    format!("$ cosparse {}\nexit code {}\n{}{}", run.arguments, run.code, run.stdout, stderr.join("\n").trim_end())
+    format!(
+        "$ cosparse {}\nexit code {}\n{}{}",
+        run.arguments,
+        run.code,
+        run.stdout,
+        stderr.join("\n").trim_end()
+    )
 }
