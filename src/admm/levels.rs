@@ -94,14 +94,14 @@ pub fn quantise(
         }
     };
     let mut retrain = options.retrain.clone();
-    retrain.weight_decay = 0.0;
+    retrain.optimiser.weight_decay = 0.0;
     fit(
         &mut *executor,
         problem.train,
         problem.teacher,
         &retrain,
         &mut freeze,
-        &mut |p| tick(share + (1.0 - share) * p.fraction),
+        &mut |p| tick(share + (1.0 - share) * p.step as f64 / p.steps.max(1) as f64),
     )?;
     let mut parameters = executor.parameters().clone();
     for (&i, values) in weights.iter().zip(frozen) {

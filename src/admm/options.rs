@@ -1,10 +1,9 @@
 //! Schedules of the solver.
 
 use crate::training::{FitOptions, Loss};
-use serde::Serialize;
 
 /// One ADMM run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AdmmOptions {
     /// Iterations (W, Z, U steps).
     pub iterations: u32,
@@ -19,7 +18,7 @@ pub struct AdmmOptions {
 }
 
 /// ADMM onto sparsity sets, then masked retraining.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PruneOptions {
     /// The ADMM run.
     pub admm: AdmmOptions,
@@ -28,7 +27,7 @@ pub struct PruneOptions {
 }
 
 /// ADMM onto levels, then training of what is not on levels (biases).
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct QuantiseOptions {
     /// The ADMM run.
     pub admm: AdmmOptions,

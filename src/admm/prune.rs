@@ -72,7 +72,7 @@ pub fn prune(
         problem.teacher,
         &options.retrain,
         &mut |_, _| {},
-        &mut |p| tick(share + (1.0 - share) * p.fraction),
+        &mut |p| tick(share + (1.0 - share) * p.step as f64 / p.steps.max(1) as f64),
     )?;
     Ok((executor.parameters().clone(), records))
 }

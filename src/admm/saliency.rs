@@ -1,7 +1,7 @@
 //! How much the loss depends on each weight.
 
 use crate::training::data::Samples;
-use crate::training::{Batch, Batches, Executor, Loss, Step, TrainingError};
+use crate::training::{Batches, Executor, FitOptions, Loss, OptimiserOptions, Schedule, TrainingError};
 
 /// The diagonal of the empirical Fisher information per parameter: the mean over mini-batches of the squared
 /// gradient of the loss alone. Zero outside supports.
@@ -22,20 +22,22 @@ pub fn fisher(
         .map(|p| vec![0.0; p.values.len()])
         .collect();
     let mut gradients = sums.clone();
-    let mut stream = Batches::new(samples, None, batch, 0, seed);
-    let mut drawn = Batch::default();
-    for _ in 0..batches {
-        stream.fill(&mut drawn);
-        let step = Step {
-            inputs: &drawn.inputs,
-            labels: &drawn.labels,
-            teacher: None,
-            loss: Loss::CrossEntropy,
-            seed,
-        };
-        let loss = executor.gradients(&step, &mut gradients)?;
+    let options = FitOptions {
+        epochs: 1.0,
+        batch,
+        optimiser: OptimiserOptions::sgd(0.0, 0.0),
+        schedule: Schedule::Constant { rate: 0.0 },
+        loss: Loss::CrossEntropy,
+        augment_shift: 0,
+        seed,
+    };
+    let mut stream = Batches::new(samples, None, &options)?;
+    let batches = batches.min(samples.len().div_ceil(batch));
+    for index in 0..batches {
+        stream.load(0, index);
+        let loss = executor.gradients(&stream.step(&options, index as u64), &mut gradients)?;
         if !loss.is_finite() {
-            return Err(TrainingError::NotFinite { step: 0 });
+            return Err(TrainingError::NotFinite { step: index as u64 });
         }
         for (s, g) in sums.iter_mut().zip(&gradients) {
             for (s, g) in s.iter_mut().zip(g) {

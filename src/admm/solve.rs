@@ -115,7 +115,7 @@ pub fn solve(
             problem.teacher,
             &w_step,
             &mut penalty,
-            &mut |p| tick(done + share * p.fraction),
+            &mut |p| tick(done + share * p.step as f64 / p.steps.max(1) as f64),
         )?;
 
         let mut rows = Vec::with_capacity(splits.len());
@@ -169,6 +169,9 @@ pub(super) fn project(executor: &mut dyn Executor, assignments: &[Assignment]) {
     }
 }
 
+/// Samples that are run forward together.
+const EVALUATED: usize = 256;
+
 fn accuracy_at_cut(
     executor: &mut dyn Executor,
     assignments: &[Assignment],
@@ -179,7 +182,7 @@ fn accuracy_at_cut(
         .map(|a| executor.parameters().list[a.parameter].values.clone())
         .collect();
     project(executor, assignments);
-    let accuracy = evaluate(executor, validation);
+    let accuracy = evaluate(executor, validation, EVALUATED);
     for (a, values) in assignments.iter().zip(saved) {
         executor.parameters_mut().list[a.parameter].values = values;
     }

@@ -2,7 +2,7 @@
 
 use super::costing::{is_sparse, pick, smallest};
 use super::objective::Objective;
-use super::pipeline::{CodesignError, Request};
+use super::pipeline::{CodesignError, EVALUATED, Request};
 use super::store::Stage;
 use crate::compression::encoding::Encoding;
 use crate::compression::precision::Precision;
@@ -10,7 +10,7 @@ use crate::compression::structure::Structure;
 use crate::compression::{Mask, Recipe, Target};
 use crate::hardware::{EngineKind, Profile};
 use crate::network::Layer;
-use crate::simulate::{LayerCost, LayerState, Weights, network_layer};
+use crate::simulate::{self, LayerSetting, NetworkCost, Weights};
 use crate::training::{Parameters, evaluate, executor_for};
 
 /// A candidate.
@@ -29,7 +29,7 @@ pub struct Candidate {
     /// Accuracy on the test samples, 0 to 1: read once, after all choices.
     pub test: f64,
     /// Its cost on each profile of the request: every layer that multiplies, in the network's order.
-    pub costs: Vec<Vec<LayerCost>>,
+    pub costs: Vec<NetworkCost>,
 }
 
 impl Candidate {
@@ -54,24 +54,23 @@ impl Candidate {
         let mut costs = Vec::with_capacity(request.profiles.len());
         let mut engines: Vec<Option<(&Profile, usize)>> = vec![None; masks.len()];
         for profile in request.profiles {
-            let mut layers = Vec::new();
-            for (_, layer) in network.layers() {
+            let setting = |layer: &Layer| {
                 let at = place(layer);
-                let state = LayerState {
+                LayerSetting {
                     weights: at.map_or(Weights::Density(1.0), |i| Weights::Pattern(&masks[i].1)),
                     weight_bits: at
                         .and_then(|i| bits.get(i))
                         .map_or(profile.weight_bits, |&b| u32::from(b).min(profile.weight_bits)),
                     activation_density: request.workload.activation_density(layer),
-                };
-                if let Some(outcome) = network_layer(network, layer, profile, state, 1, pick(objective))? {
-                    if let Some(i) = at.filter(|&i| engines[i].is_none()) {
-                        engines[i] = Some((profile, outcome.engine));
-                    }
-                    layers.push(outcome.cost);
+                }
+            };
+            let cost = simulate::network(network, profile, 1, pick(objective), &setting)?;
+            for (layer, engine) in masks.iter().map(|(name, _)| *name).zip(&mut engines) {
+                if let Some(found) = cost.layers.iter().find(|l| l.name == layer) {
+                    engine.get_or_insert((profile, found.outcome.engine));
                 }
             }
-            costs.push(layers);
+            costs.push(cost);
         }
         let targets = masks.iter().enumerate().map(|(i, (layer, mask))| {
             let precision = bits
@@ -101,6 +100,7 @@ impl Candidate {
         let test = evaluate(
             &mut *executor_for(network, stage.parameters.clone())?,
             &request.data.test,
+            EVALUATED,
         )?;
         Ok(Self {
             name,

@@ -5,7 +5,7 @@ use crate::compression::encoding::Encoding;
 use crate::hardware::{EngineKind, Profile};
 use crate::network::{Layer, Workload};
 use crate::simulate::break_even::{self, Pair};
-use crate::simulate::{LayerOutcome, LayerState, Pick, SimulateError, Weights, network_layer};
+use crate::simulate::{self, LayerSetting, LayerWork, NetworkCost, Pick, SimulateError, Weights};
 
 /// A price on counts of non-zeros.
 pub(super) trait Price {
@@ -25,16 +25,6 @@ pub(super) trait Price {
             self.cost(&kept)
         };
         Ok(((at(high)? - at(low)?) / (high - low) as f64).max(0.0))
-    }
-}
-
-/// Every weight costs one: the price of the first cut, which serves all objectives.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct EveryWeight;
-
-impl Price for EveryWeight {
-    fn cost(&self, kept: &[usize]) -> Result<f64, SimulateError> {
-        Ok(kept.iter().sum::<usize>() as f64)
     }
 }
 
@@ -105,87 +95,66 @@ impl<'a> Costing<'a> {
             Objective::Computation => Ok(layers()
                 .map(|(l, density)| l.nest.map_or(0.0, |n| n.macs() as f64) * density)
                 .sum()),
-            Objective::Energy | Objective::Latency | Objective::Edp => {
-                let products = self
-                    .workload
-                    .network
-                    .layers()
-                    .map(|(_, l)| l)
-                    .filter(|l| l.nest.is_some() && l.weights() == 0);
-                let (mut energy, mut seconds) = (0.0, 0.0);
-                for (layer, density) in layers().chain(products.map(|l| (l, 1.0))) {
-                    if let Some(outcome) = self.layer(layer, profile, density, bits)? {
-                        energy += outcome.cost.energy.total();
-                        seconds += outcome.cost.seconds;
-                    }
-                }
-                Ok(match self.objective {
-                    Objective::Energy => energy,
-                    Objective::Latency => seconds,
-                    _ => energy * seconds,
-                })
-            }
+            Objective::Energy => Ok(self.simulate(profile, kept, bits)?.energy.total()),
+            Objective::Latency => Ok(self.simulate(profile, kept, bits)?.seconds),
+            Objective::Edp => self
+                .simulate(profile, kept, bits)
+                .map(|c| c.energy.total() * c.seconds),
         }
     }
 
-    fn layer(
+    fn simulate(
         &self,
-        layer: &Layer,
         profile: &Profile,
-        density: f64,
+        kept: Option<&[usize]>,
         weight_bits: u32,
-    ) -> Result<Option<LayerOutcome>, SimulateError> {
-        let state = LayerState {
-            weights: Weights::Density(density),
-            weight_bits,
-            activation_density: self.workload.activation_density(layer),
+    ) -> Result<NetworkCost, SimulateError> {
+        let setting = |layer: &Layer| {
+            let at = self.weighted.iter().position(|l| l.name == layer.name);
+            let density = match (at, kept) {
+                (Some(i), Some(kept)) => kept[i] as f64 / layer.weights() as f64,
+                _ => 1.0,
+            };
+            LayerSetting {
+                weights: Weights::Density(density),
+                weight_bits: if at.is_some() {
+                    weight_bits
+                } else {
+                    profile.weight_bits
+                },
+                activation_density: self.workload.activation_density(layer),
+            }
         };
-        network_layer(
-            &self.workload.network,
-            layer,
-            profile,
-            state,
-            1,
-            pick(self.objective),
-        )
+        simulate::network(&self.workload.network, profile, 1, pick(self.objective), &setting)
     }
 
     /// Which layers are pruned below their break-even: the dense engine serves the objective at least as well on
     /// every profile. For `computation` that is ADMM-NN's rule, the pruned portion against the equal-area
     /// crossing; for `size`, dense storage against the sparse one; otherwise the cheapest engine of the profile.
     pub(super) fn below_break_even(&self, kept: &[usize]) -> Result<Vec<bool>, SimulateError> {
-        self.weighted
-            .iter()
-            .zip(kept)
-            .map(|(layer, &k)| self.is_below(layer, k))
-            .collect()
-    }
-
-    fn is_below(&self, layer: &Layer, kept: usize) -> Result<bool, SimulateError> {
-        let density = kept as f64 / layer.weights() as f64;
-        if kept == layer.weights() {
-            return Ok(false);
-        }
+        let mut below = vec![!self.profiles.is_empty(); self.weighted.len()];
         for profile in self.profiles {
             let bits = self.weight_bits.min(profile.weight_bits);
-            let below = match self.objective {
-                Objective::Size => {
-                    expected_bits(layer.weights(), density, bits) >= layer.weights() as f64 * f64::from(bits)
-                }
-                Objective::Computation => match self.crossing(layer, profile)? {
-                    Some(crossing) => 1.0 - density < crossing,
-                    None => return Ok(false),
-                },
-                _ => match self.layer(layer, profile, density, bits)? {
-                    Some(outcome) => !is_sparse(profile, outcome.engine),
-                    None => false,
-                },
-            };
-            if !below {
-                return Ok(false);
+            let cost = self.simulate(profile, Some(kept), bits)?;
+            for ((layer, &k), below) in self.weighted.iter().zip(kept).zip(&mut below) {
+                let density = k as f64 / layer.weights() as f64;
+                *below &= k < layer.weights()
+                    && match self.objective {
+                        Objective::Size => {
+                            expected_bits(layer.weights(), density, bits)
+                                >= layer.weights() as f64 * f64::from(bits)
+                        }
+                        Objective::Computation => self
+                            .crossing(layer, profile)?
+                            .is_some_and(|crossing| 1.0 - density < crossing),
+                        _ => cost
+                            .layers
+                            .iter()
+                            .any(|l| l.name == layer.name && !is_sparse(profile, l.outcome.engine)),
+                    };
             }
         }
-        Ok(!self.profiles.is_empty())
+        Ok(below)
     }
 
     /// The equal-area crossing of a layer, where the profile has a dense and a sparse engine with areas.
@@ -193,7 +162,7 @@ impl<'a> Costing<'a> {
         let (Some(pair), Some(nest)) = (pair(profile), layer.nest) else {
             return Ok(None);
         };
-        let work = crate::simulate::LayerWork {
+        let work = LayerWork {
             name: &layer.name,
             nest,
             weights: Weights::Density(1.0),

@@ -3,7 +3,7 @@
 //! network, and levels last).
 
 use crate::admm::{AdmmOptions, PruneOptions, QuantiseOptions};
-use crate::training::{FitOptions, Loss, Optimiser, Schedule};
+use crate::training::{FitOptions, Loss, OptimiserOptions, Schedule};
 use serde::{Deserialize, Serialize};
 
 /// How much effort a run takes.
@@ -19,7 +19,7 @@ pub enum Preset {
 }
 
 /// Everything that a preset fixes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Plan {
     /// Factor on the dense baseline's epochs.
     pub(super) baseline: f64,
@@ -48,14 +48,12 @@ const DISTILLED: Loss = Loss::Distilled {
     weight: 0.7,
 };
 
-fn adam(epochs: f64, learning_rate: f32, end: f32, warm_up: f32, shift: usize, seed: u64) -> FitOptions {
+fn adam(epochs: f64, peak: f32, last: f32, warm_up: f32, shift: usize, seed: u64) -> FitOptions {
     FitOptions {
         epochs,
         batch: 128,
-        optimiser: Optimiser::adam(),
-        learning_rate,
-        schedule: Schedule::Cosine { warm_up, end },
-        weight_decay: 0.0,
+        optimiser: OptimiserOptions::adam(0.0),
+        schedule: Schedule::Cosine { peak, last, warm_up },
         loss: DISTILLED,
         augment_shift: shift,
         seed,
@@ -99,18 +97,18 @@ impl Preset {
                     temperature: 4.0,
                     weight: 0.7,
                 }),
-                retrain: adam(0.0, 1e-3, 1.0, 0.0, 0, seed),
+                retrain: adam(0.0, 1e-3, 1e-3, 0.0, 0, seed),
             },
             settle: adam(settle, 4e-3, 0.0, 0.1, 1, seed),
             step: PruneOptions {
-                admm: admm(iterations, adam(0.5, 2e-3, 0.3, 0.0, 0, seed), 3e-3, 2.0),
+                admm: admm(iterations, adam(0.5, 2e-3, 6e-4, 0.0, 0, seed), 3e-3, 2.0),
                 retrain: adam(retrain, 3e-3, 0.0, 0.1, 1, seed),
             },
             shrink,
             rounds,
             polish: adam(polish, 3e-3, 0.0, 0.1, 1, seed),
             levels: QuantiseOptions {
-                admm: admm(levels, adam(0.75, 1e-3, 0.1, 0.0, 0, seed), 5e-3, 1.7),
+                admm: admm(levels, adam(0.75, 1e-3, 1e-4, 0.0, 0, seed), 5e-3, 1.7),
                 retrain: adam(2.0, 1e-3, 0.0, 0.1, 0, seed),
             },
             widths: vec![3, 4, 5, 6, 8],

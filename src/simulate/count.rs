@@ -10,7 +10,7 @@ pub(super) fn fit(wide: u128) -> Result<u64, Overflow> {
 /// An expected count, rounded up, or [`Overflow`] past 2^63.
 pub(super) fn round_up(expected: f64) -> Result<u64, Overflow> {
     let up = expected.ceil();
-    if up >= 0.0 && up < 9.2e18 {
+    if (0.0..9.2e18).contains(&up) {
         Ok(up as u64)
     } else {
         Err(Overflow)

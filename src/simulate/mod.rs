@@ -29,5 +29,5 @@ pub use engine::{
 };
 pub use error::SimulateError;
 pub use layer::{LayerOutcome, Pick, array, layer, layer_on};
-pub use network::{LayerState, network_layer};
+pub use network::{LayerSetting, NetworkCost, NetworkLayer, network};
 pub use work::{LayerWork, Weights};

@@ -16,7 +16,6 @@ const SPARSE_BELOW: f64 = 0.3;
 /// # Errors
 /// When the parameters are not those of the network.
 pub fn executor_for(network: &Network, parameters: Parameters) -> Result<Box<dyn Executor>, TrainingError> {
-    parameters.check(network)?;
     let kept: f64 = network
         .weighted()
         .filter_map(|l| {

@@ -50,6 +50,28 @@ pub enum TrainingError {
         /// What is not supported.
         message: String,
     },
+    /// Parameters that are not those of the network.
+    #[error("parameter `{name}` {message}")]
+    Parameter {
+        /// The parameter.
+        name: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// An option of a training run that cannot be followed.
+    #[error("`{option}` {message}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What must hold.
+        message: String,
+    },
+    /// Samples, labels or teacher outputs that do not fit the network or each other.
+    #[error("a batch does not fit: {message}")]
+    Batch {
+        /// What does not fit.
+        message: String,
+    },
 }
 
 /// Runs a network forward and backward. The same inputs, parameters and seed give the same bits on any number

@@ -1,50 +1,67 @@
-//! The training loop.
+//! The training loop: shuffled mini-batches, augmentation, gradients, updates.
 
-use super::batches::{Batch, Batches};
 use super::data::Samples;
 use super::executor::{Executor, Loss, Step, TrainingError};
-use super::optimiser::Optimiser;
+use super::optimiser::{Optimiser, OptimiserOptions};
 use super::parameters::Parameters;
 use super::schedule::Schedule;
-use serde::Serialize;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// A training run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// How a network is trained.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FitOptions {
-    /// Passes over the samples; portions of a pass are allowed.
+    /// Passes over the samples; 0.4 is four tenths of the mini-batches of one pass, rounded to whole ones.
     pub epochs: f64,
-    /// Samples of a mini-batch.
+    /// Samples of a mini-batch. The last one of a pass may be shorter.
     pub batch: usize,
-    /// The update rule; its moments start at zero in every run.
-    pub optimiser: Optimiser,
-    /// Peak learning rate.
-    pub learning_rate: f32,
-    /// How it moves.
+    /// The update rule.
+    pub optimiser: OptimiserOptions,
+    /// The learning rate over the run.
     pub schedule: Schedule,
-    /// Decay of weights (decoupled).
-    pub weight_decay: f32,
-    /// What is minimised; distillation without a teacher is cross-entropy.
+    /// What is minimised.
     pub loss: Loss,
-    /// Random shift of every sample, in pixels.
+    /// Each sample is moved by up to this many pixels in rows and in columns, zeros filling the gap.
     pub augment_shift: usize,
-    /// Seeds order, shifts and dropout.
+    /// Seeds the order of the samples, their shifts and dropout.
     pub seed: u64,
 }
 
-/// Where a run stands.
+/// Where a run stands after a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
-    /// Portion of the steps that is done.
-    pub fraction: f64,
-    /// Loss of the last mini-batch.
+    /// Steps done.
+    pub step: u64,
+    /// Steps of the run.
+    pub steps: u64,
+    /// The mini-batch's mean loss, without penalties.
     pub loss: f32,
+    /// The learning rate.
+    pub rate: f32,
 }
 
-/// Trains: for every mini-batch the executor's gradients, then `penalty`, which may add to them, then the
-/// update. Returns the mean loss over the last tenth of the steps; 0 without steps.
+/// What a run came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FitReport {
+    /// Steps done.
+    pub steps: u64,
+    /// The mean loss of the run's last steps: one pass over the samples, or the whole run if it was shorter.
+    pub loss: f64,
+}
+
+/// Streams of the run's random numbers; the pass is added.
+const ORDER: u64 = 1 << 32;
+const SHIFTS: u64 = 2 << 32;
+
+/// Trains `executor` on `samples`.
+///
+/// `teacher` holds samples × classes outputs for [`Loss::Distilled`], of the samples as they are, not shifted.
+/// `penalty` may add to the gradients before each update, such as ADMM's ρ(W − Z + U); positions outside a support
+/// stay zero whatever it adds. `progress` is called after every step.
 ///
 /// # Errors
-/// [`TrainingError::NotFinite`] with the step at which the loss stopped being a number.
+/// [`TrainingError::NotFinite`] naming the step (from 1) of this run; [`TrainingError::Option`] or
+/// [`TrainingError::Batch`] for options and samples that cannot be followed.
 pub fn fit(
     executor: &mut dyn Executor,
     samples: &Samples,
@@ -52,99 +69,301 @@ pub fn fit(
     options: &FitOptions,
     penalty: &mut dyn FnMut(&Parameters, &mut [Vec<f32>]),
     progress: &mut dyn FnMut(Progress),
-) -> Result<f32, TrainingError> {
-    let teacher = teacher.filter(|_| matches!(options.loss, Loss::Distilled { .. }));
-    let loss = if teacher.is_some() {
-        options.loss
-    } else {
-        Loss::CrossEntropy
-    };
-    let mut batches = Batches::new(
-        samples,
-        teacher,
-        options.batch,
-        options.augment_shift,
-        options.seed,
-    );
-    let steps = (options.epochs * batches.per_pass() as f64).round() as u64;
-    let mut gradients: Vec<Vec<f32>> = executor
-        .parameters()
-        .list
-        .iter()
-        .map(|p| vec![0.0; p.values.len()])
-        .collect();
-    let mut state = options.optimiser.start(executor.parameters());
-    let mut batch = Batch::default();
-    let (mut sum, mut count) = (0.0f64, 0u32);
+) -> Result<FitReport, TrainingError> {
+    let mut batches = Batches::new(samples, teacher, options)?;
+    let per_epoch = samples.labels.len().div_ceil(options.batch) as u64;
+    let steps = (options.epochs * per_epoch as f64).round() as u64;
+    let mut optimiser = Optimiser::new(options.optimiser, executor.parameters());
+    let mut gradients = executor.parameters().zeros();
+    let (mut sum, mut counted) = (0.0, 0u64);
     for step in 0..steps {
-        batches.fill(&mut batch);
-        let call = Step {
-            inputs: &batch.inputs,
-            labels: &batch.labels,
-            teacher: teacher.map(|_| batch.teacher.as_slice()),
-            loss,
-            seed: options
-                .seed
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .wrapping_add(step),
-        };
-        let loss = executor.gradients(&call, &mut gradients)?;
-        if !loss.is_finite() {
-            return Err(TrainingError::NotFinite { step });
-        }
+        batches.load(step / per_epoch, (step % per_epoch) as usize);
+        let loss = executor
+            .gradients(&batches.step(options, step), &mut gradients)
+            .map_err(|e| {
+                if let TrainingError::NotFinite { .. } = e {
+                    TrainingError::NotFinite { step: step + 1 }
+                } else {
+                    e
+                }
+            })?;
         penalty(executor.parameters(), &mut gradients);
-        let rate = options.learning_rate * options.schedule.factor(step, steps);
-        state.update(executor.parameters_mut(), &gradients, rate, options.weight_decay);
-        if step >= steps - steps.div_ceil(10) {
+        let rate = options.schedule.rate(step, steps);
+        optimiser.step(executor.parameters_mut(), &gradients, rate);
+        if steps - step <= per_epoch {
             sum += f64::from(loss);
-            count += 1;
+            counted += 1;
         }
         progress(Progress {
-            fraction: (step + 1) as f64 / steps as f64,
+            step: step + 1,
+            steps,
             loss,
+            rate,
         });
     }
-    Ok((sum / f64::from(count.max(1))) as f32)
+    Ok(FitReport {
+        steps,
+        loss: if counted == 0 { 0.0 } else { sum / counted as f64 },
+    })
 }
 
-/// Samples that are run forward together.
-const CHUNK: usize = 512;
-
-/// The network's outputs on all samples in evaluation mode: samples × classes.
+/// The portion of samples whose largest output is that of their label; among equal outputs the first counts.
+/// `batch` samples are inferred at a time.
 ///
 /// # Errors
-/// When the network cannot be run.
-pub fn logits(executor: &mut dyn Executor, samples: &Samples) -> Result<Vec<f32>, TrainingError> {
-    let n = samples.elements();
-    let mut out = Vec::new();
-    for chunk in samples.inputs.chunks(CHUNK * n.max(1)) {
-        out.extend(executor.infer(chunk, chunk.len() / n.max(1))?);
+/// When there are no samples, they do not fit the network, or `batch` is 0.
+pub fn evaluate(executor: &mut dyn Executor, samples: &Samples, batch: usize) -> Result<f64, TrainingError> {
+    let elements = check(samples, batch)?;
+    let mut right = 0u64;
+    for (inputs, labels) in samples
+        .inputs
+        .chunks(batch * elements)
+        .zip(samples.labels.chunks(batch))
+    {
+        let outputs = executor.infer(inputs, labels.len())?;
+        let classes = outputs.len() / labels.len();
+        right += outputs
+            .chunks(classes)
+            .zip(labels)
+            .filter(|(o, l)| largest(o) == **l as usize)
+            .count() as u64;
     }
-    Ok(out)
+    Ok(right as f64 / samples.labels.len() as f64)
 }
 
-/// The portion of samples whose largest output is at their label; ties go to the lower class, and an output that is
-/// not a number never wins. 0 without samples.
+/// The network's outputs on all samples in evaluation mode, `batch` samples at a time: samples × classes.
 ///
 /// # Errors
-/// When the network cannot be run.
-pub fn evaluate(executor: &mut dyn Executor, samples: &Samples) -> Result<f64, TrainingError> {
-    let outputs = logits(executor, samples)?;
-    let classes = outputs.len() / samples.len().max(1);
-    let hits = outputs
-        .chunks_exact(classes.max(1))
-        .zip(&samples.labels)
-        .filter(|(z, label)| argmax(z) == **label as usize)
-        .count();
-    Ok(hits as f64 / samples.len().max(1) as f64)
+/// When there are no samples, they do not fit the network, or `batch` is 0.
+pub fn logits(
+    executor: &mut dyn Executor,
+    samples: &Samples,
+    batch: usize,
+) -> Result<Vec<f32>, TrainingError> {
+    let elements = check(samples, batch)?;
+    let mut outputs = Vec::new();
+    for inputs in samples.inputs.chunks(batch * elements) {
+        outputs.extend(executor.infer(inputs, inputs.len() / elements)?);
+    }
+    Ok(outputs)
 }
 
-fn argmax(values: &[f32]) -> usize {
+/// The index of the largest value, the first of equals.
+fn largest(values: &[f32]) -> usize {
     let mut best = 0;
     for (i, &v) in values.iter().enumerate() {
-        if v > values[best] || values[best].is_nan() {
+        if v > values[best] {
             best = i;
         }
     }
     best
+}
+
+/// Elements of a sample, when the samples are whole and there are some.
+fn check(samples: &Samples, batch: usize) -> Result<usize, TrainingError> {
+    if batch == 0 {
+        return Err(TrainingError::Option {
+            option: "batch",
+            message: "must be at least 1".into(),
+        });
+    }
+    let elements: usize = samples.shape.iter().product();
+    if samples.labels.is_empty() || elements == 0 {
+        return Err(TrainingError::Batch {
+            message: "there are no samples".into(),
+        });
+    }
+    if samples.inputs.len() != samples.labels.len() * elements {
+        let message = format!(
+            "{} labels need {} input values, there are {}",
+            samples.labels.len(),
+            samples.labels.len() * elements,
+            samples.inputs.len()
+        );
+        return Err(TrainingError::Batch { message });
+    }
+    Ok(elements)
+}
+
+/// The mini-batch being trained on, in buffers that are kept.
+#[derive(Debug)]
+pub(crate) struct Batches<'a> {
+    samples: &'a Samples,
+    source: Option<&'a [f32]>,
+    batch: usize,
+    shift: usize,
+    seed: u64,
+    elements: usize,
+    order: Vec<u32>,
+    pass: Option<u64>,
+    shifts: ChaCha8Rng,
+    inputs: Vec<f32>,
+    labels: Vec<u32>,
+    teacher: Vec<f32>,
+}
+
+impl<'a> Batches<'a> {
+    pub(crate) fn new(
+        samples: &'a Samples,
+        teacher: Option<&'a [f32]>,
+        options: &FitOptions,
+    ) -> Result<Self, TrainingError> {
+        let elements = check(samples, options.batch)?;
+        let fail = |option, message: &str| {
+            Err(TrainingError::Option {
+                option,
+                message: message.into(),
+            })
+        };
+        if !options.epochs.is_finite() || options.epochs < 0.0 {
+            return fail("epochs", "must be a number, not negative");
+        }
+        if options.augment_shift > 0 && samples.shape.len() != 3 {
+            return fail(
+                "augment_shift",
+                "moves samples of shape [C, H, W]; set it to 0 for others",
+            );
+        }
+        if matches!(options.loss, Loss::Distilled { .. }) && teacher.is_none() {
+            return fail("loss", "is a distillation, which needs the teacher's outputs");
+        }
+        if let Some(t) = teacher.filter(|t| t.is_empty() || t.len() % samples.labels.len() != 0) {
+            return Err(TrainingError::Batch {
+                message: format!(
+                    "{} teacher outputs do not divide among {} samples",
+                    t.len(),
+                    samples.labels.len()
+                ),
+            });
+        }
+        Ok(Self {
+            samples,
+            source: teacher,
+            batch: options.batch,
+            shift: options.augment_shift,
+            seed: options.seed,
+            elements,
+            order: Vec::new(),
+            pass: None,
+            shifts: ChaCha8Rng::seed_from_u64(options.seed),
+            inputs: Vec::new(),
+            labels: Vec::new(),
+            teacher: Vec::new(),
+        })
+    }
+
+    /// Copies mini-batch `index` of a pass, which follows the one loaded before.
+    pub(crate) fn load(&mut self, pass: u64, index: usize) {
+        if self.pass != Some(pass) {
+            self.pass = Some(pass);
+            self.order = shuffled(self.samples.labels.len(), self.seed, ORDER + pass);
+            self.shifts = ChaCha8Rng::seed_from_u64(self.seed);
+            self.shifts.set_stream(SHIFTS + pass);
+        }
+        let from = index * self.batch;
+        let chosen = &self.order[from..(from + self.batch).min(self.order.len())];
+        let n = self.elements;
+        self.inputs.resize(chosen.len() * n, 0.0);
+        self.labels.clear();
+        self.teacher.clear();
+        for (&i, to) in chosen.iter().zip(self.inputs.chunks_exact_mut(n)) {
+            let i = i as usize;
+            let sample = &self.samples.inputs[i * n..(i + 1) * n];
+            if self.shift == 0 {
+                to.copy_from_slice(sample);
+            } else {
+                let choices = 2 * self.shift as u64 + 1;
+                let mut offset = || below(&mut self.shifts, choices) as isize - self.shift as isize;
+                let moves = [offset(), offset()];
+                shifted(sample, to, &self.samples.shape, moves);
+            }
+            self.labels.push(self.samples.labels[i]);
+            if let Some(source) = self.source {
+                let classes = source.len() / self.samples.labels.len();
+                self.teacher
+                    .extend_from_slice(&source[i * classes..(i + 1) * classes]);
+            }
+        }
+    }
+
+    pub(crate) fn step(&self, options: &FitOptions, step: u64) -> Step<'_> {
+        Step {
+            inputs: &self.inputs,
+            labels: &self.labels,
+            teacher: self.source.map(|_| self.teacher.as_slice()),
+            loss: options.loss,
+            // an odd multiplier is a bijection of u64: no two steps of a run share a seed
+            seed: options
+                .seed
+                .wrapping_add((step + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        }
+    }
+}
+
+/// A whole number in [0, n), by the high half of a product (bias below n/2^32).
+fn below(random: &mut ChaCha8Rng, n: u64) -> u64 {
+    (u64::from(random.next_u32()) * n) >> 32
+}
+
+/// The numbers below `n` in an order drawn by Fisher and Yates' method.
+fn shuffled(n: usize, seed: u64, stream: u64) -> Vec<u32> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(stream);
+    let mut order: Vec<u32> = (0..n as u32).collect();
+    for i in (1..n).rev() {
+        order.swap(i, below(&mut random, i as u64 + 1) as usize);
+    }
+    order
+}
+
+/// Copies a `C × H × W` map moved down and right by `[rows, columns]` (up and left when negative).
+fn shifted(from: &[f32], to: &mut [f32], shape: &[usize], [down, right]: [isize; 2]) {
+    let (h, w) = (shape[1], shape[2]);
+    to.fill(0.0);
+    let kept = w.saturating_sub(right.unsigned_abs());
+    let (source, target) = (right.min(0).unsigned_abs(), right.max(0).unsigned_abs());
+    for (from, to) in from.chunks_exact(h * w).zip(to.chunks_exact_mut(h * w)) {
+        for y in 0..h {
+            let Some(row) = y.checked_add_signed(down).filter(|&r| r < h && kept > 0) else {
+                continue;
+            };
+            to[row * w + target..][..kept].copy_from_slice(&from[y * w + source..][..kept]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A 1 × 2 × 3 map, worked by hand.
+    #[test]
+    fn shifts_fill_with_zeros() {
+        let map = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let at = |moves| {
+            let mut to = [9.0; 6];
+            shifted(&map, &mut to, &[1, 2, 3], moves);
+            to
+        };
+        assert_eq!(at([0, 1]), [0.0, 1.0, 2.0, 0.0, 4.0, 5.0]);
+        assert_eq!(at([1, -1]), [0.0, 0.0, 0.0, 2.0, 3.0, 0.0]);
+        assert_eq!(at([-1, 0]), [4.0, 5.0, 6.0, 0.0, 0.0, 0.0]);
+        assert_eq!(at([2, 0]), [0.0; 6]);
+        assert_eq!(at([0, -4]), [0.0; 6]);
+    }
+
+    #[test]
+    fn a_pass_visits_every_sample_once_in_its_own_order() {
+        let (a, b) = (shuffled(100, 1, ORDER), shuffled(100, 1, ORDER + 1));
+        assert_ne!(a, b);
+        for mut order in [a, b] {
+            order.sort_unstable();
+            assert!(order.iter().enumerate().all(|(i, &o)| i == o as usize));
+        }
+    }
+
+    #[test]
+    fn equal_outputs_go_to_the_lower_class() {
+        assert_eq!(largest(&[1.0, 3.0, 3.0]), 1);
+    }
 }

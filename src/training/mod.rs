@@ -3,7 +3,6 @@
 
 pub mod data;
 
-mod batches;
 mod choose;
 mod dense;
 mod executor;
@@ -15,12 +14,12 @@ mod schedule;
 mod snapshot;
 mod sparse;
 
-pub use batches::{Batch, Batches};
 pub use choose::executor_for;
-pub use dense::{DenseExecutor, Graph, Real};
+pub use dense::DenseExecutor;
 pub use executor::{Executor, Loss, Step, TrainingError};
-pub use fit::{FitOptions, Progress, evaluate, fit, logits};
-pub use optimiser::{Optimiser, OptimiserState};
+pub(crate) use fit::Batches;
+pub use fit::{FitOptions, FitReport, Progress, evaluate, fit, logits};
+pub use optimiser::{Optimiser, OptimiserOptions, Rule};
 pub use parameters::{Parameter, Parameters, Role};
 pub use schedule::Schedule;
 pub use snapshot::{SnapshotError, from_safetensors, metadata, to_safetensors};

@@ -1,250 +1,282 @@
-//! Optimisers.
+//! Update rules: stochastic gradient descent with momentum, and Adam. Both follow PyTorch's arithmetic, and both
+//! visit only the positions of a parameter's support.
 
-use super::parameters::{Parameters, Role};
-use serde::Serialize;
+use super::parameters::{Parameter, Parameters, Role};
+use rayon::prelude::*;
 
-/// The update rules, with PyTorch's semantics.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Optimiser {
-    /// v ← μv + g; w ← w − lr·v.
+/// Values that one task updates.
+const BLOCK: usize = 1 << 14;
+
+/// How gradients become updates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// `v ← momentum·v + g; w ← w − rate·v`, with weight decay added to g (L2).
     Sgd {
-        /// Momentum μ.
+        /// Share of the last velocity that is kept; 0 is plain gradient descent.
         momentum: f32,
     },
-    /// Adam (Kingma and Ba, ICLR 2015) with bias correction; weight decay is decoupled (AdamW).
+    /// Adam with bias correction (Kingma and Ba, ICLR 2015) and decoupled weight decay (Loshchilov and Hutter, ICLR 2019).
     Adam {
-        /// Decay of the first moment.
+        /// Decay of the mean gradient, commonly 0.9.
         beta1: f32,
-        /// Decay of the second moment.
+        /// Decay of the mean squared gradient, commonly 0.999.
         beta2: f32,
-        /// Added to the root of the second moment.
+        /// Added to the root, commonly 1e-8.
         eps: f32,
     },
 }
 
-impl Optimiser {
-    /// Adam with its usual constants 0.9, 0.999, 1e-8.
+/// A rule and its weight decay.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OptimiserOptions {
+    /// The rule.
+    pub rule: Rule,
+    /// Weight decay, on weights only: biases, gains, shifts and tables have none.
+    pub weight_decay: f32,
+}
+
+impl OptimiserOptions {
+    /// Adam with its customary constants.
     #[must_use]
-    pub const fn adam() -> Self {
-        Self::Adam {
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
+    pub const fn adam(weight_decay: f32) -> Self {
+        Self {
+            rule: Rule::Adam {
+                beta1: 0.9,
+                beta2: 0.999,
+                eps: 1e-8,
+            },
+            weight_decay,
         }
     }
 
-    /// Fresh state for parameters: moments are zero.
+    /// Gradient descent with momentum.
     #[must_use]
-    pub fn start(self, parameters: &Parameters) -> OptimiserState {
-        let slots = parameters
+    pub const fn sgd(momentum: f32, weight_decay: f32) -> Self {
+        Self {
+            rule: Rule::Sgd { momentum },
+            weight_decay,
+        }
+    }
+}
+
+/// Running state of one parameter.
+#[derive(Debug, Clone, Default)]
+struct Moments {
+    /// Velocity, or mean gradient.
+    first: Vec<f32>,
+    /// Mean squared gradient; empty for gradient descent.
+    second: Vec<f32>,
+    /// The positions of the support; `None` means all.
+    alive: Option<Vec<u32>>,
+}
+
+/// An update rule with its running state for the parameters of one network.
+#[derive(Debug, Clone)]
+pub struct Optimiser {
+    options: OptimiserOptions,
+    moments: Vec<Moments>,
+    steps: u32,
+}
+
+/// What one update needs besides values: constants of this step, already combined.
+#[derive(Debug, Clone, Copy)]
+enum Update {
+    Sgd {
+        momentum: f32,
+        rate: f32,
+        decay: f32,
+    },
+    Adam {
+        beta1: f32,
+        beta2: f32,
+        eps: f32,
+        rate: f32,
+        root: f32,
+        shrink: f32,
+    },
+}
+
+impl Update {
+    #[inline(always)]
+    fn apply(self, w: &mut f32, g: f32, first: &mut f32, second: &mut f32) {
+        match self {
+            Self::Sgd {
+                momentum,
+                rate,
+                decay,
+            } => {
+                *first = momentum * *first + (g + decay * *w);
+                *w -= rate * *first;
+            }
+            Self::Adam {
+                beta1,
+                beta2,
+                eps,
+                rate,
+                root,
+                shrink,
+            } => {
+                *w *= shrink;
+                *first += (1.0 - beta1) * (g - *first);
+                *second = beta2 * *second + (1.0 - beta2) * g * g;
+                *w -= rate * (*first / (second.sqrt() / root + eps));
+            }
+        }
+    }
+}
+
+impl Optimiser {
+    /// State for these parameters and their present supports.
+    #[must_use]
+    pub fn new(options: OptimiserOptions, parameters: &Parameters) -> Self {
+        let moments = parameters
             .list
             .iter()
-            .map(|p| {
-                let active = p
-                    .support
-                    .as_ref()
-                    .map(|m| m.ones().map(|i| i as u32).collect::<Vec<u32>>());
-                let n = if p.role == Role::Statistic {
-                    0
-                } else {
-                    active.as_ref().map_or(p.values.len(), Vec::len)
-                };
-                let second = if matches!(self, Self::Adam { .. }) { n } else { 0 };
-                Slot {
-                    active,
-                    first: vec![0.0; n],
-                    second: vec![0.0; second],
-                }
-            })
+            .map(|p| Moments::new(options.rule, p))
             .collect();
-        OptimiserState {
-            rule: self,
-            step: 0,
-            slots,
+        Self {
+            options,
+            moments,
+            steps: 0,
         }
     }
-}
 
-#[derive(Debug, Clone)]
-struct Slot {
-    /// Positions of the support; `None` means all. Moments are as long as the support.
-    active: Option<Vec<u32>>,
-    first: Vec<f32>,
-    second: Vec<f32>,
-}
+    /// Forgets all moments, as after a change of the objective.
+    pub fn reset(&mut self) {
+        self.steps = 0;
+        for m in &mut self.moments {
+            m.first.fill(0.0);
+            m.second.fill(0.0);
+        }
+    }
 
-/// An optimiser's moments. They live on the supports: pruned positions are never visited.
-#[derive(Debug, Clone)]
-pub struct OptimiserState {
-    rule: Optimiser,
-    step: i32,
-    slots: Vec<Slot>,
-}
-
-impl OptimiserState {
-    /// One update. Decoupled weight decay acts on weights alone: w ← w − lr·decay·w (for SGD it is added to the
-    /// gradient, as in PyTorch). Running statistics are left alone.
-    pub fn update(
-        &mut self,
-        parameters: &mut Parameters,
-        gradients: &[Vec<f32>],
-        learning_rate: f32,
-        weight_decay: f32,
-    ) {
-        self.step = self.step.saturating_add(1);
-        for ((p, g), slot) in parameters.list.iter_mut().zip(gradients).zip(&mut self.slots) {
-            if p.role == Role::Statistic {
+    /// One update of all trained parameters at a learning rate. Running statistics and positions outside a support
+    /// are left alone.
+    ///
+    /// # Panics
+    /// When `parameters` or `gradients` differ in number or size from the parameters that this optimiser was made for.
+    pub fn step(&mut self, parameters: &mut Parameters, gradients: &[Vec<f32>], rate: f32) {
+        assert_eq!(
+            (parameters.list.len(), gradients.len()),
+            (self.moments.len(), self.moments.len()),
+            "one gradient per parameter"
+        );
+        self.steps = self.steps.saturating_add(1);
+        for ((parameter, gradient), moments) in
+            parameters.list.iter_mut().zip(gradients).zip(&mut self.moments)
+        {
+            assert_eq!(
+                (parameter.values.len(), gradient.len()),
+                (moments.first.len(), moments.first.len()),
+                "`{}` keeps its size",
+                parameter.name
+            );
+            if parameter.role == Role::Statistic {
                 continue;
             }
-            let decay = if p.role == Role::Weight { weight_decay } else { 0.0 };
-            let rule = Rule {
-                optimiser: self.rule,
-                step: self.step,
-                learning_rate,
-                decay,
+            let decay = if parameter.role == Role::Weight {
+                self.options.weight_decay
+            } else {
+                0.0
             };
-            let (w, first, second) = (&mut p.values, &mut slot.first, &mut slot.second);
-            pulp::Arch::new().dispatch(|| match &slot.active {
-                Some(active) => rule.on_support(active, w, g, first, second),
-                None => rule.on_all(w, g, first, second),
-            });
+            moments.update(
+                update(self.options.rule, decay, rate, self.steps),
+                &mut parameter.values,
+                gradient,
+            );
         }
     }
 }
 
-#[derive(Clone, Copy)]
-struct Rule {
-    optimiser: Optimiser,
-    step: i32,
-    learning_rate: f32,
-    decay: f32,
-}
-
-impl Rule {
-    #[inline(always)]
-    fn on_all(self, w: &mut [f32], g: &[f32], first: &mut [f32], second: &mut [f32]) {
-        match self.optimiser {
-            Optimiser::Sgd { momentum } => {
-                for ((w, &g), m) in w.iter_mut().zip(g).zip(first) {
-                    self.sgd(momentum, w, g, m);
-                }
-            }
-            Optimiser::Adam { beta1, beta2, eps } => {
-                let adam = self.adam(beta1, beta2, eps);
-                for (((w, &g), m), v) in w.iter_mut().zip(g).zip(first).zip(second) {
-                    adam.update(w, g, m, v);
-                }
+/// The constants of step `steps` (from 1); bias corrections are computed in double precision, as PyTorch does.
+fn update(rule: Rule, decay: f32, rate: f32, steps: u32) -> Update {
+    match rule {
+        Rule::Sgd { momentum } => Update::Sgd {
+            momentum,
+            rate,
+            decay,
+        },
+        Rule::Adam { beta1, beta2, eps } => {
+            let correction = |beta: f32| 1.0 - f64::from(beta).powf(f64::from(steps));
+            let rate64 = f64::from(rate);
+            Update::Adam {
+                beta1,
+                beta2,
+                eps,
+                rate: (rate64 / correction(beta1)) as f32,
+                root: correction(beta2).sqrt() as f32,
+                shrink: (1.0 - rate64 * f64::from(decay)) as f32,
             }
         }
     }
+}
 
-    #[inline(always)]
-    fn on_support(self, active: &[u32], w: &mut [f32], g: &[f32], first: &mut [f32], second: &mut [f32]) {
-        match self.optimiser {
-            Optimiser::Sgd { momentum } => {
-                for (&i, m) in active.iter().zip(first) {
-                    self.sgd(momentum, &mut w[i as usize], g[i as usize], m);
-                }
+impl Moments {
+    fn new(rule: Rule, parameter: &Parameter) -> Self {
+        let len = parameter.values.len();
+        let second = if matches!(rule, Rule::Adam { .. }) {
+            vec![0.0; len]
+        } else {
+            Vec::new()
+        };
+        let alive = parameter
+            .support
+            .as_ref()
+            .map(|s| (0..len).filter(|&i| s.get(i)).map(|i| i as u32).collect());
+        Self {
+            first: vec![0.0; len],
+            second,
+            alive,
+        }
+    }
+
+    fn update(&mut self, update: Update, values: &mut [f32], gradient: &[f32]) {
+        // gradient descent has no second moments
+        let none = &mut 0.0;
+        if let Some(alive) = &self.alive {
+            for &i in alive {
+                let i = i as usize;
+                update.apply(
+                    &mut values[i],
+                    gradient[i],
+                    &mut self.first[i],
+                    self.second.get_mut(i).unwrap_or(none),
+                );
             }
-            Optimiser::Adam { beta1, beta2, eps } => {
-                let adam = self.adam(beta1, beta2, eps);
-                for ((&i, m), v) in active.iter().zip(first).zip(second) {
-                    adam.update(&mut w[i as usize], g[i as usize], m, v);
-                }
+            return;
+        }
+        let tasks = values
+            .par_chunks_mut(BLOCK)
+            .zip(gradient.par_chunks(BLOCK))
+            .zip(self.first.par_chunks_mut(BLOCK));
+        match update {
+            Update::Sgd { .. } => tasks.for_each(|((w, g), first)| {
+                pulp::Arch::new().dispatch(
+                    #[inline(always)]
+                    || {
+                        w.iter_mut()
+                            .zip(g)
+                            .zip(first)
+                            .for_each(|((w, &g), first)| update.apply(w, g, first, &mut 0.0))
+                    },
+                );
+            }),
+            Update::Adam { .. } => {
+                tasks
+                    .zip(self.second.par_chunks_mut(BLOCK))
+                    .for_each(|(((w, g), first), second)| {
+                        pulp::Arch::new().dispatch(
+                            #[inline(always)]
+                            || {
+                                w.iter_mut()
+                                    .zip(g)
+                                    .zip(first)
+                                    .zip(second)
+                                    .for_each(|(((w, &g), first), second)| update.apply(w, g, first, second))
+                            },
+                        );
+                    })
             }
         }
-    }
-
-    #[inline(always)]
-    fn sgd(self, momentum: f32, w: &mut f32, g: f32, m: &mut f32) {
-        *m = momentum * *m + (g + self.decay * *w);
-        *w -= self.learning_rate * *m;
-    }
-
-    fn adam(self, beta1: f32, beta2: f32, eps: f32) -> Adam {
-        let (c1, c2) = (1.0 - beta1.powi(self.step), 1.0 - beta2.powi(self.step));
-        Adam {
-            beta1,
-            beta2,
-            eps,
-            rate: self.learning_rate / c1,
-            root: 1.0 / c2.sqrt(),
-            shrink: 1.0 - self.learning_rate * self.decay,
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Adam {
-    beta1: f32,
-    beta2: f32,
-    eps: f32,
-    rate: f32,
-    root: f32,
-    shrink: f32,
-}
-
-impl Adam {
-    #[inline(always)]
-    fn update(self, w: &mut f32, g: f32, m: &mut f32, v: &mut f32) {
-        *m = self.beta1 * *m + (1.0 - self.beta1) * g;
-        *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
-        *w = *w * self.shrink - self.rate * *m / (v.sqrt() * self.root + self.eps);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::compression::Mask;
-    use crate::training::Parameter;
-
-    fn one(values: Vec<f32>, support: Option<Mask>) -> Parameters {
-        let shape = vec![1, values.len()];
-        Parameters {
-            list: vec![Parameter {
-                name: "a.weight".into(),
-                layer: "a".into(),
-                role: Role::Weight,
-                shape,
-                values,
-                support,
-            }],
-        }
-    }
-
-    /// Adam's first step has the size of the learning rate, whatever the gradient.
-    #[test]
-    fn first_adam_step_is_the_learning_rate() {
-        let mut p = one(vec![1.0, -1.0], None);
-        Optimiser::adam()
-            .start(&p)
-            .update(&mut p, &[vec![1e-3, -40.0]], 0.1, 0.0);
-        assert!((p.list[0].values[0] - 0.9).abs() < 1e-5, "{:?}", p.list[0].values);
-        assert!((p.list[0].values[1] + 0.9).abs() < 1e-5, "{:?}", p.list[0].values);
-    }
-
-    /// v1 = g, w = 1 − 0.1·1; v2 = 0.9 + 1, w = 0.9 − 0.19.
-    #[test]
-    fn momentum_accumulates() {
-        let mut p = one(vec![1.0], None);
-        let mut state = Optimiser::Sgd { momentum: 0.9 }.start(&p);
-        state.update(&mut p, &[vec![1.0]], 0.1, 0.0);
-        state.update(&mut p, &[vec![1.0]], 0.1, 0.0);
-        assert!((p.list[0].values[0] - 0.71).abs() < 1e-6);
-    }
-
-    /// Positions outside the support are never moved.
-    #[test]
-    fn pruned_positions_stay_zero() {
-        let mut mask = Mask::empty(1, 3);
-        mask.set(1, true);
-        let mut p = one(vec![0.0, 1.0, 0.0], Some(mask));
-        for rule in [Optimiser::adam(), Optimiser::Sgd { momentum: 0.9 }] {
-            rule.start(&p).update(&mut p, &[vec![1.0; 3]], 0.1, 0.1);
-            assert_eq!((p.list[0].values[0], p.list[0].values[2]), (0.0, 0.0));
-        }
-        assert!(p.list[0].values[1] < 1.0);
     }
 }

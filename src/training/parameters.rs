@@ -1,11 +1,10 @@
 //! A network's trained values as named slices: what optimisers, ADMM, masks and levels act on.
 
-use super::executor::TrainingError;
 use crate::compression::Mask;
 use crate::network::op::Activation;
-use crate::network::{Layer, Network, Op};
-use rand::{RngExt, SeedableRng};
+use crate::network::{Layer, LayerId, Network, Op};
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What a parameter is to its layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,7 +56,146 @@ pub struct Parameters {
     pub list: Vec<Parameter>,
 }
 
+/// A parameter without its values.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Specification {
+    pub(super) name: String,
+    pub(super) role: Role,
+    pub(super) shape: Vec<usize>,
+}
+
+/// The parameters of one layer that reads an input of shape `input`, in order.
+pub(super) fn specifications(layer: &Layer, input: &[usize]) -> Vec<Specification> {
+    let one = |suffix: &str, role, shape| Specification {
+        name: format!("{}.{suffix}", layer.name),
+        role,
+        shape,
+    };
+    let weight = || one("weight", Role::Weight, layer.weight_shape().unwrap_or_default());
+    let last = || vec![input.last().copied().unwrap_or(1)];
+    match &layer.op {
+        Op::Conv2d(c) if c.bias => vec![weight(), one("bias", Role::Bias, vec![c.out_channels])],
+        Op::Linear {
+            out_features,
+            bias: true,
+        } => vec![weight(), one("bias", Role::Bias, vec![*out_features])],
+        Op::Conv2d(_) | Op::Linear { .. } => vec![weight()],
+        Op::BatchNorm { .. } => {
+            let channels = || vec![input.first().copied().unwrap_or(1)];
+            vec![
+                one("gain", Role::Gain, channels()),
+                one("shift", Role::Shift, channels()),
+                one("mean", Role::Statistic, channels()),
+                one("variance", Role::Statistic, channels()),
+            ]
+        }
+        Op::LayerNorm { .. } => vec![one("gain", Role::Gain, last()), one("shift", Role::Shift, last())],
+        Op::Embedding { vocabulary, features } => {
+            vec![one("table", Role::Table, vec![*vocabulary, *features])]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The parameters of a network, in order.
+pub(super) fn specifications_of(network: &Network) -> Vec<Specification> {
+    let input = |layer: &Layer| {
+        layer
+            .inputs
+            .first()
+            .map_or_else(Vec::new, |&i| network.layer(i).output.0.clone())
+    };
+    network
+        .layers()
+        .flat_map(|(_, layer)| specifications(layer, &input(layer)))
+        .collect()
+}
+
+/// Whether a layer's output reaches a ReLU before any other weight or non-linearity on some path.
+fn feeds_relu(network: &Network, id: LayerId) -> bool {
+    network
+        .readers(id)
+        .into_iter()
+        .any(|reader| match &network.layer(reader).op {
+            Op::Activation(a) => matches!(a, Activation::Relu | Activation::Relu6),
+            Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::Pool(_)
+            | Op::Dropout { .. }
+            | Op::Flatten
+            | Op::Add
+            | Op::Concat { .. } => feeds_relu(network, reader),
+            _ => false,
+        })
+}
+
+/// The random stream of a parameter: the FNV-1a hash of its name, so that it does not depend on other layers.
+fn stream(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Standard normal values by the Box–Muller transform.
+fn gaussian(seed: u64, name: &str, std: f64, values: &mut [f32]) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(stream(name));
+    let mut uniform = || (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    for pair in values.chunks_mut(2) {
+        let radius = (-2.0 * (1.0 - uniform()).ln()).sqrt(); // 1 − u is never 0
+        let (sin, cos) = (std::f64::consts::TAU * uniform()).sin_cos();
+        for (value, part) in pair.iter_mut().zip([cos, sin]) {
+            *value = (std * radius * part) as f32;
+        }
+    }
+}
+
 impl Parameters {
+    /// Fresh values: weights are Gaussian with standard deviation √(1/n) for n products per output, √(2/n) where
+    /// the layer feeds a ReLU (He et al., ICCV 2015); table rows are standard Gaussian; biases and shifts are 0,
+    /// gains 1; running means are 0 and running variances 1.
+    ///
+    /// Every parameter draws from a random stream of its own name, so that a layer added elsewhere does not change it.
+    #[must_use]
+    pub fn init(network: &Network, seed: u64) -> Self {
+        let mut list = Vec::new();
+        for (id, layer) in network.layers() {
+            let input = layer
+                .inputs
+                .first()
+                .map_or(&[][..], |&i| network.layer(i).output.0.as_slice());
+            for Specification { name, role, shape } in specifications(layer, input) {
+                let mut values = vec![0.0; shape.iter().product()];
+                match role {
+                    Role::Weight => {
+                        let fan_in = shape[1..].iter().product::<usize>() as f64;
+                        let gain = if feeds_relu(network, id) { 2.0 } else { 1.0 };
+                        gaussian(seed, &name, (gain / fan_in).sqrt(), &mut values);
+                    }
+                    Role::Table => gaussian(seed, &name, 1.0, &mut values),
+                    Role::Gain => values.fill(1.0),
+                    Role::Statistic if name.ends_with(".variance") => values.fill(1.0),
+                    Role::Bias | Role::Shift | Role::Statistic => {}
+                }
+                list.push(Parameter {
+                    name,
+                    layer: layer.name.clone(),
+                    role,
+                    shape,
+                    values,
+                    support: None,
+                });
+            }
+        }
+        Self { list }
+    }
+
+    /// One zero vector per parameter, to hold gradients.
+    #[must_use]
+    pub fn zeros(&self) -> Vec<Vec<f32>> {
+        self.list.iter().map(|p| vec![0.0; p.values.len()]).collect()
+    }
+
     /// The parameter of a name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Parameter> {
@@ -83,126 +221,4 @@ impl Parameters {
     pub fn weights(&self) -> impl Iterator<Item = &Parameter> + '_ {
         self.list.iter().filter(|p| p.role == Role::Weight)
     }
-}
-
-/// The parameters that a layer has: name's end, role, axes.
-pub(super) fn slots(layer: &Layer) -> Vec<(&'static str, Role, Vec<usize>)> {
-    let channels = layer.output.0.first().copied().unwrap_or(0);
-    let last = layer.output.0.last().copied().unwrap_or(0);
-    let mut slots = Vec::new();
-    if let Some(shape) = layer.weight_shape() {
-        slots.push(("weight", Role::Weight, shape));
-    }
-    match &layer.op {
-        Op::Conv2d(c) if c.bias => slots.push(("bias", Role::Bias, vec![c.out_channels])),
-        Op::Linear {
-            out_features,
-            bias: true,
-        } => slots.push(("bias", Role::Bias, vec![*out_features])),
-        Op::BatchNorm { .. } => slots.extend([
-            ("gain", Role::Gain, vec![channels]),
-            ("shift", Role::Shift, vec![channels]),
-            ("mean", Role::Statistic, vec![channels]),
-            ("variance", Role::Statistic, vec![channels]),
-        ]),
-        Op::LayerNorm { .. } => slots.extend([
-            ("gain", Role::Gain, vec![last]),
-            ("shift", Role::Shift, vec![last]),
-        ]),
-        Op::Embedding { vocabulary, features } => {
-            slots.push(("table", Role::Table, vec![*vocabulary, *features]))
-        }
-        _ => {}
-    }
-    slots
-}
-
-impl Parameters {
-    /// Fresh parameters: weights Gaussian with standard deviation √(1/fan-in), or √(2/fan-in) where a rectifier
-    /// follows (He et al., ICCV 2015); zero biases and shifts; unit gains and variances; embedding rows Gaussian with
-    /// standard deviation 0.02. Every parameter draws from its own stream of `seed`, named by the parameter, so that
-    /// adding a layer does not move the others.
-    #[must_use]
-    pub fn init(network: &Network, seed: u64) -> Self {
-        let mut list = Vec::new();
-        for (id, layer) in network.layers() {
-            let rectified = network.readers(id).iter().any(|&r| {
-                matches!(
-                    network.layer(r).op,
-                    Op::Activation(Activation::Relu | Activation::Relu6)
-                )
-            });
-            for (end, role, shape) in slots(layer) {
-                let name = format!("{}.{end}", layer.name);
-                let elements: usize = shape.iter().product();
-                let fan_in = elements / shape[0].max(1);
-                let deviation = match role {
-                    Role::Weight => (if rectified { 2.0 } else { 1.0 } / fan_in.max(1) as f64).sqrt(),
-                    Role::Table => 0.02,
-                    _ => 0.0,
-                };
-                let values = match role {
-                    Role::Weight | Role::Table => gaussian(elements, deviation, seed, &name),
-                    Role::Gain => vec![1.0; elements],
-                    Role::Statistic if end == "variance" => vec![1.0; elements],
-                    _ => vec![0.0; elements],
-                };
-                list.push(Parameter {
-                    name,
-                    layer: layer.name.clone(),
-                    role,
-                    shape,
-                    values,
-                    support: None,
-                });
-            }
-        }
-        Self { list }
-    }
-
-    /// Whether these are the parameters of a network: the same names and shapes in the same order.
-    ///
-    /// # Errors
-    /// [`TrainingError::Unsupported`] naming the first that differs.
-    pub fn check(&self, network: &Network) -> Result<(), TrainingError> {
-        let mut have = self.list.iter();
-        for (_, layer) in network.layers() {
-            for (end, _, shape) in slots(layer) {
-                let fits = have.next().is_some_and(|p| {
-                    p.layer == layer.name
-                        && p.name.ends_with(end)
-                        && p.shape == shape
-                        && p.values.len() == shape.iter().product::<usize>()
-                });
-                if !fits {
-                    return Err(TrainingError::Unsupported {
-                        layer: layer.name.clone(),
-                        message: format!(
-                            "its {end} must have shape {shape:?}; these parameters belong to another network"
-                        ),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Box–Muller draws from the stream of a name.
-fn gaussian(count: usize, deviation: f64, seed: u64, name: &str) -> Vec<f32> {
-    let stream = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    random.set_stream(stream);
-    let mut values = Vec::with_capacity(count + 1);
-    while values.len() < count {
-        let u: f64 = 1.0 - random.random::<f64>();
-        let v: f64 = random.random::<f64>();
-        let (radius, angle) = (deviation * (-2.0 * u.ln()).sqrt(), std::f64::consts::TAU * v);
-        values.push((radius * angle.cos()) as f32);
-        values.push((radius * angle.sin()) as f32);
-    }
-    values.truncate(count);
-    values
 }

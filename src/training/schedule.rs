@@ -1,73 +1,92 @@
-//! How the learning rate moves over a training run.
+//! Learning rates over a run.
 
-use serde::Serialize;
-
-/// A factor on the peak learning rate over the run's progress in [0, 1).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+/// The learning rate at every step of a run of known length.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Schedule {
-    /// Always the peak.
-    Constant,
-    /// A linear rise over the first `warm_up` portion, then half a cosine from 1 down to `end`.
-    Cosine {
-        /// Portion of the run that rises.
-        warm_up: f32,
-        /// Factor at the end.
-        end: f32,
+    /// The same rate throughout.
+    Constant {
+        /// The rate.
+        rate: f32,
     },
-    /// Multiplied by `factor` after every `every` portion of the run.
+    /// A linear rise to `peak`, then half a cosine down to `last`.
+    Cosine {
+        /// The highest rate.
+        peak: f32,
+        /// The rate at the end.
+        last: f32,
+        /// The portion of the run that rises, in [0, 1).
+        warm_up: f32,
+    },
+    /// Multiplied by `factor` at regular intervals.
     Step {
-        /// Portion of the run between drops.
-        every: f32,
-        /// Factor of a drop.
+        /// The first rate.
+        rate: f32,
+        /// What the rate is multiplied by.
         factor: f32,
+        /// The portion of the run between two multiplications, in (0, 1].
+        every: f32,
     },
 }
 
 impl Schedule {
-    /// The factor at a step of `steps`, both counted from 0.
+    /// The rate of step `step` (from 0) in a run of `steps`.
+    ///
+    /// ```
+    /// # use cosparse::training::Schedule;
+    /// let schedule = Schedule::Cosine { peak: 2.0, last: 0.0, warm_up: 0.5 };
+    /// assert_eq!(schedule.rate(0, 8), 0.5); // a quarter of the way up: the first step is not wasted on 0
+    /// assert_eq!(schedule.rate(3, 8), 2.0);
+    /// assert_eq!(schedule.rate(6, 8), 1.0); // half way down
+    /// ```
     #[must_use]
-    pub fn factor(self, step: u64, steps: u64) -> f32 {
-        let progress = step as f32 / steps.max(1) as f32;
-        match self {
-            Self::Constant => 1.0,
-            Self::Cosine { warm_up, .. } if progress < warm_up => {
-                (step + 1) as f32 / (warm_up * steps as f32).max(1.0)
+    pub fn rate(&self, step: u64, steps: u64) -> f32 {
+        let (step, steps) = (step as f64, steps.max(1) as f64);
+        match *self {
+            Self::Constant { rate } => rate,
+            Self::Cosine { peak, last, warm_up } => {
+                let rise = (f64::from(warm_up) * steps).floor();
+                if step < rise {
+                    return (f64::from(peak) * (step + 1.0) / rise) as f32;
+                }
+                let done = ((step - rise) / (steps - rise).max(1.0)).min(1.0);
+                let share = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
+                (f64::from(last) + f64::from(peak - last) * share) as f32
             }
-            Self::Cosine { warm_up, end } => {
-                let t = (progress - warm_up) / (1.0 - warm_up).max(f32::EPSILON);
-                end + (1.0 - end) * 0.5 * (1.0 + (std::f32::consts::PI * t).cos())
+            Self::Step { rate, factor, every } => {
+                let drops = (step / (f64::from(every) * steps).max(1.0)).floor();
+                (f64::from(rate) * f64::from(factor).powf(drops)) as f32
             }
-            Self::Step { every, factor } => factor.powi((progress / every.max(f32::EPSILON)) as i32),
         }
-        .clamp(0.0, 1.0)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
-    fn cosine_rises_then_falls_to_its_end() {
-        let s = Schedule::Cosine {
-            warm_up: 0.1,
-            end: 0.25,
+    fn steps_fall_at_their_intervals() {
+        let schedule = Schedule::Step {
+            rate: 1.0,
+            factor: 0.5,
+            every: 0.25,
         };
-        assert!((s.factor(0, 100) - 0.1).abs() < 1e-6);
-        assert!((s.factor(10, 100) - 1.0).abs() < 1e-6);
-        assert!((s.factor(55, 100) - 0.625).abs() < 1e-6);
-        assert!(s.factor(99, 100) < 0.251);
+        let rates: Vec<f32> = (0..8).map(|s| schedule.rate(s, 8)).collect();
+        assert_eq!(rates, [1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]);
     }
 
-    #[test]
-    fn steps_drop_by_their_factor() {
-        let s = Schedule::Step {
-            every: 0.25,
-            factor: 0.1,
-        };
-        let at: Vec<f32> = [0, 24, 25, 50].iter().map(|&i| s.factor(i, 100)).collect();
-        assert_eq!(at[..2], [1.0, 1.0]);
-        assert!((at[2] - 0.1).abs() < 1e-7 && (at[3] - 0.01).abs() < 1e-8);
+    proptest! {
+        /// A cosine rises to its peak, falls from there, and never leaves [0, peak].
+        #[test]
+        fn cosine_rises_then_falls(steps in 1..200u64, warm_up in 0.0..0.9f32, last in 0.0..1.0f32) {
+            let schedule = Schedule::Cosine { peak: 1.0, last, warm_up };
+            let rates: Vec<f32> = (0..steps).map(|s| schedule.rate(s, steps)).collect();
+            let top = (f64::from(warm_up) * steps as f64).floor() as usize;
+            prop_assert!(rates[..top.max(1)].is_sorted(), "rises");
+            prop_assert!(rates[top..].is_sorted_by(|a, b| a >= b), "falls");
+            prop_assert!(rates.iter().all(|&r| (0.0..=1.0).contains(&r)));
+            prop_assert!((rates[top] - 1.0).abs() < 1e-6, "the peak is reached");
+        }
     }
 }

@@ -10,6 +10,7 @@ use cosparse::hardware::{
 use cosparse::network::LoopNest;
 use cosparse::simulate::{LayerWork, Weights};
 use cosparse::units::{Area, Capacity, Energy, Frequency, Power};
+use proptest::test_runner::{Config as ProptestConfig, FileFailurePersistence};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -81,6 +82,17 @@ pub(crate) fn buffer(name: &str, bits: u64, bits_per_cycle: u64, holds: &[Tensor
     }
 }
 
+/// So many cases; a failing one is kept beside the test.
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource(
+            "proptest-regressions",
+        ))),
+        ..ProptestConfig::default()
+    }
+}
+
 /// A profile with buffers and ports so large that only the array takes time beside the first load.
 pub(crate) fn profile(engines: Vec<Engine>) -> Profile {
     Profile {
@@ -139,7 +151,7 @@ pub(crate) fn gemm(positions: u64, products: u64, channels: u64) -> LoopNest {
     }
 }
 
-pub(crate) fn work<'a>(nest: LoopNest, weights: Weights<'a>) -> LayerWork<'a> {
+pub(crate) fn work(nest: LoopNest, weights: Weights<'_>) -> LayerWork<'_> {
     let map = [
         (nest.p - 1) * nest.stride[0] + nest.r,
         (nest.q - 1) * nest.stride[1] + nest.s,
@@ -190,7 +202,7 @@ pub(crate) fn admm_nn_profile() -> Profile {
     ])
 }
 
-/// AlexNet CONV4: two groups of 192 × 192 channels, 3×3, on 13×13 positions.
+/// `AlexNet` CONV4: two groups of 192 × 192 channels, 3×3, on 13×13 positions.
 pub(crate) fn alexnet_conv4() -> LoopNest {
     LoopNest {
         n: 1,

@@ -6,6 +6,7 @@ use crate::network::Op;
 use crate::network::op::{Activation, Conv2d, Padding, Pool, PoolKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 /// A workload file: a network, layer by layer, and what is known about it.
@@ -31,6 +32,19 @@ pub struct WorkloadFile {
     pub(super) training: Option<TrainingForm>,
     /// The published accuracy of the dense network
     pub(super) baseline: Option<Baseline>,
+    /// Densities at which others have pruned this network, where a search may start
+    pub(super) prior: Option<PriorForm>,
+}
+
+/// Densities at which others have pruned this network.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct PriorForm {
+    /// Paper and table, or how they were measured
+    #[schemars(length(min = 1))]
+    pub(super) source: String,
+    /// Layer name to the portion of its weights that are kept, in (0, 1]
+    pub(super) density: BTreeMap<String, At<f64>>,
 }
 
 /// The network's input.

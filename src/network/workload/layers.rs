@@ -1,7 +1,7 @@
 //! From the layers of a file to a network, with every fault at its layer.
 
-use super::form::{LayerForm, WorkloadFile};
-use super::{ActivationDensity, refuse};
+use super::form::{LayerForm, PriorForm, WorkloadFile};
+use super::{ActivationDensity, Prior, refuse};
 use crate::document::{At, Fault, nearest};
 use crate::network::{Network, NetworkBuilder, NetworkError, Shape};
 use std::collections::{BTreeMap, VecDeque};
@@ -180,4 +180,34 @@ fn reading(layer: &LayerForm, input: &str) -> Option<Range<usize>> {
         .chain(several)
         .find(|i| i.value == input)
         .map(At::span)
+}
+
+/// The densities of `[prior]`; every layer it names must have weights.
+pub(super) fn prior(form: &PriorForm, network: Option<&Network>, faults: &mut Vec<Fault>) -> Prior {
+    for (name, density) in &form.density {
+        refuse(faults, !(density.value > 0.0 && density.value <= 1.0), || {
+            density.fault(
+                format!("the prior density of `{name}` is {}", density.value),
+                "give the portion of its weights that are kept, greater than 0 and at most 1",
+            )
+        });
+        let weighted: Vec<&str> =
+            network.map_or_else(Vec::new, |n| n.weighted().map(|l| l.name.as_str()).collect());
+        refuse(
+            faults,
+            network.is_some() && !weighted.contains(&name.as_str()),
+            || {
+                let near = nearest(name, weighted.iter().copied())
+                    .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
+                density.fault(
+                    format!("there is no layer `{name}` with weights"),
+                    format!("{near}layers with weights: {}", weighted.join(", ")),
+                )
+            },
+        );
+    }
+    Prior {
+        source: form.source.clone(),
+        density: form.density.iter().map(|(k, v)| (k.clone(), v.value)).collect(),
+    }
 }

@@ -7,7 +7,7 @@ mod spec;
 
 pub use form::WorkloadFile;
 pub use spec::{
-    ActivationDensity, Baseline, DataFormat, DataSpec, OptimiserSpec, ScheduleSpec, TrainingSpec,
+    ActivationDensity, Baseline, DataFormat, DataSpec, OptimiserSpec, Prior, ScheduleSpec, TrainingSpec,
 };
 
 use super::{Layer, Network, zoo};
@@ -32,6 +32,8 @@ pub struct Workload {
     pub training: Option<TrainingSpec>,
     /// The published accuracy of the dense network.
     pub baseline: Option<Baseline>,
+    /// Densities at which others have pruned this network, where a search may start.
+    pub prior: Option<Prior>,
     /// Layer name to the portion of its input activations that are not zero; layers that are not named read
     /// dense activations.
     pub activations: BTreeMap<String, ActivationDensity>,
@@ -48,6 +50,10 @@ impl Workload {
         let training = file.training.as_ref().and_then(|t| t.check(&mut faults));
         let activations = layers::activations(&file, &mut faults);
         let network = layers::network(&file, &mut faults);
+        let prior = file
+            .prior
+            .as_ref()
+            .map(|p| layers::prior(p, network.as_ref(), &mut faults));
         match network {
             Some(network) if faults.is_empty() => Ok(Self {
                 name: file.name,
@@ -57,6 +63,7 @@ impl Workload {
                 data: file.data,
                 training,
                 baseline: file.baseline,
+                prior,
                 activations,
             }),
             _ => Err(source.faults(faults)),

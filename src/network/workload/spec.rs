@@ -4,6 +4,7 @@ use super::refuse;
 use crate::document::{At, Fault};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 /// The data set of a workload.
@@ -50,6 +51,15 @@ pub struct ActivationDensity {
     pub value: f64,
     /// Where it was measured or published.
     pub source: String,
+}
+
+/// Densities at which others have pruned a network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prior {
+    /// Paper and table, or how they were measured.
+    pub source: String,
+    /// Layer name to the portion of its weights that are kept, in (0, 1].
+    pub density: BTreeMap<String, f64>,
 }
 
 /// How the dense baseline is trained.

@@ -54,7 +54,7 @@ pub fn nm_products(products: u64, n: u64, m: u64) -> Result<u64, Overflow> {
     fit(u128::from(n) * u128::from(products / m) + u128::from(n.min(products % m)))
 }
 
-/// K' of row-wise sparsity in SCALE-Sim ("OptimizedMapping") with blocks of `block`: half of the products in
+/// K' of row-wise sparsity in SCALE-Sim (`OptimizedMapping`) with blocks of `block`: half of the products in
 /// whole blocks, whatever the weights are.
 ///
 /// # Errors

@@ -1,140 +1,105 @@
-//! The matrix product, checked: the only place that calls the `gemm` crate.
+//! The matrix product on slices. The only file that calls unsafe code.
 
-use std::fmt::Debug;
-use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+use super::float::Float;
 
-/// A floating-point type that operators run in: `f32` to train, `f64` to check derivatives.
-pub trait Real:
-    Copy
-    + Send
-    + Sync
-    + Debug
-    + Default
-    + PartialOrd
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
-    + AddAssign
-    + 'static
-{
-    /// One.
-    const ONE: Self;
-    /// Rounded from `f64`.
-    fn of(value: f64) -> Self;
-    /// Widened to `f64`.
-    fn wide(self) -> f64;
-    /// e^self
-    fn exp(self) -> Self;
-    /// tanh self
-    fn tanh(self) -> Self;
-    /// √self
-    fn sqrt(self) -> Self;
+/// A matrix inside a slice: element (i, j) stands at `offset + i·row + j·col`.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a, T> {
+    /// Where the elements live.
+    pub(super) data: &'a [T],
+    /// The place of element (0, 0).
+    pub(super) offset: usize,
+    /// Distance between rows.
+    pub(super) row: usize,
+    /// Distance between columns.
+    pub(super) col: usize,
 }
 
-macro_rules! real {
-    ($t:ty) => {
-        impl Real for $t {
-            const ONE: Self = 1.0;
-            fn of(value: f64) -> Self {
-                value as $t
-            }
-            fn wide(self) -> f64 {
-                f64::from(self)
-            }
-            fn exp(self) -> Self {
-                <$t>::exp(self)
-            }
-            fn tanh(self) -> Self {
-                <$t>::tanh(self)
-            }
-            fn sqrt(self) -> Self {
-                <$t>::sqrt(self)
-            }
-        }
-    };
-}
-real!(f32);
-real!(f64);
-
-/// A matrix inside a slice: row-major, or the transpose of a row-major one.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct View<'a, T> {
-    data: &'a [T],
-    rows: usize,
-    cols: usize,
-    stride: [usize; 2],
-}
-
-impl<'a, T> View<'a, T> {
-    /// A row-major matrix.
-    pub(super) fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
-        assert!(
-            data.len() >= rows * cols,
-            "{} values for {rows}x{cols}",
-            data.len()
-        );
+impl<'a, T> Matrix<'a, T> {
+    /// Rows one after another, `width` elements apart.
+    pub(super) fn rows(data: &'a [T], offset: usize, width: usize) -> Self {
         Self {
             data,
-            rows,
-            cols,
-            stride: [cols, 1],
+            offset,
+            row: width,
+            col: 1,
         }
     }
 
-    /// The transpose.
-    pub(super) fn t(self) -> Self {
+    /// The transpose of a matrix whose rows lie `width` elements apart.
+    pub(super) fn transposed(data: &'a [T], offset: usize, width: usize) -> Self {
         Self {
-            data: self.data,
-            rows: self.cols,
-            cols: self.rows,
-            stride: [self.stride[1], self.stride[0]],
+            data,
+            offset,
+            row: 1,
+            col: width,
         }
     }
 }
 
-/// `out = a × b`, or `out += a × b` when `accumulate`; `out` is row-major, a.rows × b.cols. One thread; the order
-/// of the sums depends on the shapes alone.
-pub(super) fn product<T: Real>(out: &mut [T], a: View<'_, T>, b: View<'_, T>, accumulate: bool) {
-    assert_eq!(a.cols, b.rows, "inner axes");
-    assert!(
-        out.len() >= a.rows * b.cols,
-        "{} values for {}x{}",
-        out.len(),
-        a.rows,
-        b.cols
-    );
-    if a.rows == 0 || b.cols == 0 {
-        return;
-    }
-    if a.cols == 0 {
-        if !accumulate {
-            out[..a.rows * b.cols].fill(T::default());
+/// The index behind the last element of an `rows × cols` matrix, or `None` when it overflows.
+fn end(rows: usize, cols: usize, offset: usize, row: usize, col: usize) -> Option<usize> {
+    let down = (rows - 1).checked_mul(row)?;
+    let right = (cols - 1).checked_mul(col)?;
+    offset.checked_add(down)?.checked_add(right)?.checked_add(1)
+}
+
+/// `out = a · b`, or `out += a · b` when `accumulate`, for `a` of m×k and `b` of k×n elements.
+/// `out` has rows of n adjacent elements, `width` apart, the first at `offset`. Runs on the calling thread, so
+/// that the result depends on the arguments alone.
+///
+/// # Panics
+/// When a matrix reaches outside its slice or the rows of `out` overlap.
+#[allow(unsafe_code)] // gemm takes pointers; every bound is asserted first
+pub(super) fn matmul<T: Float>(
+    [m, k, n]: [usize; 3],
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    out: &mut [T],
+    (offset, width): (usize, usize),
+    accumulate: bool,
+) {
+    if m == 0 || n == 0 || k == 0 {
+        if !accumulate && n > 0 {
+            (0..m).for_each(|i| out[offset + i * width..][..n].fill(T::ZERO));
         }
         return;
     }
-    let alpha = if accumulate { T::ONE } else { T::default() };
-    #[allow(unsafe_code, reason = "the gemm crate takes pointers")]
-    // SAFETY: a view's data holds rows × cols values under its strides (checked in `View::new`, kept by `t`), `out`
-    // holds a.rows × b.cols values (checked above) and is borrowed exclusively, so it overlaps neither operand; the
-    // strides below are those of these matrices. f32 and f64 are the only types that implement `Real`.
+    let inside = |e: Option<usize>, len: usize| e.is_some_and(|e| e <= len);
+    assert!(
+        inside(end(m, k, a.offset, a.row, a.col), a.data.len()),
+        "the left factor lies inside its slice"
+    );
+    assert!(
+        inside(end(k, n, b.offset, b.row, b.col), b.data.len()),
+        "the right factor lies inside its slice"
+    );
+    assert!(
+        inside(end(m, n, offset, width, 1), out.len()),
+        "the product lies inside its slice"
+    );
+    assert!(m == 1 || width >= n, "the rows of a product do not overlap");
+    assert!(a.data.len().max(b.data.len()).max(out.len()) <= isize::MAX as usize / size_of::<T>());
+    let stride = |s: usize| isize::try_from(s).unwrap_or(0); // a stride beyond isize only occurs with one row or column
+    // SAFETY: the assertions above show that every element the call reads or writes lies inside its slice; `out`
+    // is borrowed mutably, so it aliases neither factor, and its rows do not overlap each other. `T` is f32 or
+    // f64, the only implementors of `Float`, both of which gemm knows.
     unsafe {
         gemm::gemm(
-            a.rows,
-            b.cols,
-            a.cols,
-            out.as_mut_ptr(),
+            m,
+            n,
+            k,
+            out.as_mut_ptr().add(offset),
             1,
-            b.cols as isize,
+            stride(width),
             accumulate,
-            a.data.as_ptr(),
-            a.stride[1] as isize,
-            a.stride[0] as isize,
-            b.data.as_ptr(),
-            b.stride[1] as isize,
-            b.stride[0] as isize,
-            alpha,
+            a.data.as_ptr().add(a.offset),
+            stride(a.col),
+            stride(a.row),
+            b.data.as_ptr().add(b.offset),
+            stride(b.col),
+            stride(b.row),
+            T::ONE,
             T::ONE,
             false,
             false,
@@ -150,22 +115,43 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Equal to the sums written out, for every combination of transposes.
+        /// Equals the triple loop, for plain and transposed factors, offsets and accumulation. Whole numbers, so
+        /// every order of summation gives the same value.
         #[test]
-        fn product_is_the_sum_of_products(m in 1usize..9, n in 1usize..9, k in 0usize..9, ta: bool, tb: bool, accumulate: bool, seed in 0u32..1000) {
-            let value = |i: usize| f64::from((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) % 17) - 8.0;
-            let a: Vec<f64> = (0..m * k).map(value).collect();
-            let b: Vec<f64> = (0..k * n).map(|i| value(i + 100)).collect();
-            let mut out: Vec<f64> = (0..m * n).map(|i| value(i + 200)).collect();
-            let at = |i: usize, l: usize| if ta { a[l * m + i] } else { a[i * k + l] };
-            let bt = |l: usize, j: usize| if tb { b[j * k + l] } else { b[l * n + j] };
-            let want: Vec<f64> = (0..m * n)
-                .map(|o| (0..k).map(|l| at(o / n, l) * bt(l, o % n)).sum::<f64>() + if accumulate { out[o] } else { 0.0 })
-                .collect();
-            let va = if ta { View::new(&a, k, m).t() } else { View::new(&a, m, k) };
-            let vb = if tb { View::new(&b, n, k).t() } else { View::new(&b, k, n) };
-            product(&mut out, va, vb, accumulate);
-            prop_assert_eq!(out, want);
+        fn equals_the_triple_loop(m in 1..9usize, k in 1..9usize, n in 1..9usize, ta: bool, tb: bool, add: bool, gap in 0..3usize) {
+            let a: Vec<f32> = (0..m * k + 2).map(|i| ((i * 7) % 11) as f32 - 5.0).collect();
+            let b: Vec<f32> = (0..k * n + 2).map(|i| ((i * 5) % 13) as f32 - 6.0).collect();
+            let left = if ta { Matrix::transposed(&a, 2, m) } else { Matrix::rows(&a, 2, k) };
+            let right = if tb { Matrix::transposed(&b, 1, k) } else { Matrix::rows(&b, 1, n) };
+            let width = n + gap;
+            let mut out = vec![3.0f32; 1 + m * width];
+            matmul([m, k, n], left, right, &mut out, (1, width), add);
+            for i in 0..m {
+                for j in 0..n {
+                    let mut want = if add { 3.0 } else { 0.0 };
+                    for x in 0..k {
+                        want += a[left.offset + i * left.row + x * left.col] * b[right.offset + x * right.row + j * right.col];
+                    }
+                    prop_assert_eq!(out[1 + i * width + j], want);
+                }
+                for j in n..width {
+                    prop_assert_eq!(out[1 + i * width + j], 3.0, "the gap between rows is left alone");
+                }
+            }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "the left factor lies inside its slice")]
+    fn refuses_a_factor_that_is_too_short() {
+        let (a, b) = ([1.0f32; 5], [1.0f32; 6]);
+        matmul(
+            [2, 3, 2],
+            Matrix::rows(&a, 0, 3),
+            Matrix::rows(&b, 0, 2),
+            &mut [0.0; 4],
+            (0, 2),
+            false,
+        );
     }
 }

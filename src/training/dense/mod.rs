@@ -1,46 +1,140 @@
-//! The dense executor: the whole mini-batch, layer by layer, every weight.
-//!
-//! Convolutions are im2col and a matrix product per sample. Work is cut into fixed chunks of samples (or of output
-//! rows), each computed by one thread; partial sums over chunks are added in chunk order, so the bits do not depend
-//! on the number of threads.
+//! The dense executor: a network layer by layer over the whole mini-batch, on every core.
 
-mod graph;
+mod engine;
+mod float;
 mod matmul;
 mod ops;
-
-pub use graph::Graph;
-pub use matmul::Real;
+mod plan;
+mod scratch;
 
 use super::executor::{Executor, Step, TrainingError};
 use super::loss::loss_and_gradient;
-use super::parameters::{Parameters, Role};
+use super::parameters::{Parameters, Role, specifications_of};
 use crate::network::Network;
+use engine::Engine;
 
-/// Runs any network of this crate.
-#[derive(Debug)]
+/// Samples that are inferred at a time, so that memory does not grow with the data set.
+const INFERENCE_BATCH: usize = 128;
+
+/// How far a running statistic moves to that of a batch, as in PyTorch.
+const MOMENTUM: f32 = 0.1;
+
+/// Runs a network with all its weights, zero or not.
+///
+/// Each layer shares the samples of the mini-batch out among a fixed number of tasks and adds partial gradients in
+/// their order, so that the same seed gives the same bits on any number of threads.
 pub struct DenseExecutor {
-    graph: Graph<f32>,
+    engine: Engine<f32>,
     parameters: Parameters,
-    logits_gradient: Vec<f32>,
+    /// For every parameter with a support, the positions outside it.
+    outside: Vec<Vec<u32>>,
+    steps: u64,
 }
 
-impl DenseExecutor {
-    /// An executor of a network with its parameters.
-    ///
-    /// # Errors
-    /// When the parameters are not those of the network.
-    pub fn new(network: &Network, parameters: Parameters) -> Result<Self, TrainingError> {
-        parameters.check(network)?;
-        Ok(Self {
-            graph: Graph::new(network),
-            parameters,
-            logits_gradient: Vec::new(),
-        })
+impl std::fmt::Debug for DenseExecutor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DenseExecutor")
+            .field("parameters", &self.parameters.list.len())
+            .field("steps", &self.steps)
+            .finish_non_exhaustive()
     }
 }
 
-fn slices(parameters: &Parameters) -> Vec<&[f32]> {
-    parameters.list.iter().map(|p| p.values.as_slice()).collect()
+impl DenseExecutor {
+    /// An executor of `network` with these values, which must be those that [`Parameters::init`] makes: same
+    /// names, order and shapes. Values outside a support are set to zero.
+    ///
+    /// # Errors
+    /// [`TrainingError::Parameter`] when a parameter is missing, out of order or of another shape;
+    /// [`TrainingError::Unsupported`] for a network with two inputs.
+    pub fn new(network: &Network, mut parameters: Parameters) -> Result<Self, TrainingError> {
+        let engine = Engine::new(network, false)?;
+        let wanted = specifications_of(network);
+        for (i, want) in wanted.iter().enumerate() {
+            let fail = |message: String| TrainingError::Parameter {
+                name: want.name.clone(),
+                message,
+            };
+            let have = parameters.list.get(i).ok_or_else(|| fail("is missing".into()))?;
+            if have.name != want.name {
+                return Err(fail(format!("is expected where `{}` stands", have.name)));
+            }
+            if have.shape != want.shape || have.values.len() != want.shape.iter().product::<usize>() {
+                return Err(fail(format!(
+                    "has shape {:?} and {} values; the network needs {:?}",
+                    have.shape,
+                    have.values.len(),
+                    want.shape
+                )));
+            }
+            if have
+                .support
+                .as_ref()
+                .is_some_and(|s| s.len() != have.values.len())
+            {
+                return Err(fail("has a support of another size".into()));
+            }
+        }
+        if let Some(extra) = parameters.list.get(wanted.len()) {
+            return Err(TrainingError::Parameter {
+                name: extra.name.clone(),
+                message: "belongs to no layer of the network".into(),
+            });
+        }
+        let mut outside = Vec::with_capacity(parameters.list.len());
+        for p in &mut parameters.list {
+            let dead: Vec<u32> = p.support.as_ref().map_or_else(Vec::new, |s| {
+                (0..p.values.len())
+                    .filter(|&i| !s.get(i))
+                    .map(|i| i as u32)
+                    .collect()
+            });
+            dead.iter().for_each(|&i| p.values[i as usize] = 0.0);
+            outside.push(dead);
+        }
+        Ok(Self {
+            engine,
+            parameters,
+            outside,
+            steps: 0,
+        })
+    }
+
+    fn check(&self, inputs: &[f32], samples: usize) -> Result<(), TrainingError> {
+        let want = samples * self.engine.input_len();
+        if inputs.len() == want {
+            Ok(())
+        } else {
+            Err(TrainingError::Batch {
+                message: format!(
+                    "{samples} samples need {want} input values, there are {}",
+                    inputs.len()
+                ),
+            })
+        }
+    }
+
+    fn check_step(&self, step: &Step<'_>) -> Result<(), TrainingError> {
+        self.check(step.inputs, step.labels.len())?;
+        let classes = self.engine.output_len();
+        let fail = |message: String| Err(TrainingError::Batch { message });
+        if step.labels.is_empty() {
+            return fail("it has no samples".into());
+        }
+        if let Some(label) = step.labels.iter().find(|&&l| l as usize >= classes) {
+            return fail(format!(
+                "label {label} is not one of the network's {classes} outputs"
+            ));
+        }
+        if let Some(teacher) = step.teacher.filter(|t| t.len() != step.labels.len() * classes) {
+            return fail(format!(
+                "{} samples of {classes} classes need as many teacher outputs, there are {}",
+                step.labels.len(),
+                teacher.len()
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Executor for DenseExecutor {
@@ -53,46 +147,53 @@ impl Executor for DenseExecutor {
     }
 
     fn gradients(&mut self, step: &Step<'_>, gradients: &mut [Vec<f32>]) -> Result<f32, TrainingError> {
+        self.check_step(step)?;
+        if gradients.len() != self.parameters.list.len() {
+            return Err(TrainingError::Batch {
+                message: format!(
+                    "{} gradients are needed, there are {}",
+                    self.parameters.list.len(),
+                    gradients.len()
+                ),
+            });
+        }
         let samples = step.labels.len();
-        let values = slices(&self.parameters);
-        let logits = self.graph.forward(&values, step.inputs, samples, Some(step.seed));
-        self.logits_gradient.resize(logits.len(), 0.0);
-        let sum = loss_and_gradient(
-            step.loss,
-            logits,
-            step.labels,
-            step.teacher,
-            samples,
-            &mut self.logits_gradient,
-        );
-        self.graph.backward(&values, &self.logits_gradient, gradients);
-        for (p, g) in self.parameters.list.iter().zip(gradients.iter_mut()) {
-            if let Some(mask) = &p.support {
-                for (w, &word) in mask
-                    .words()
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, word)| **word != u64::MAX)
-                {
-                    for i in 0..64.min(g.len() - w * 64) {
-                        if word >> i & 1 == 0 {
-                            g[w * 64 + i] = 0.0;
-                        }
-                    }
+        let values: Vec<&[f32]> = self.parameters.list.iter().map(|p| p.values.as_slice()).collect();
+        self.engine
+            .forward(&values, step.inputs, samples, true, step.seed)?;
+        let (logits, d_logits) = self.engine.output_and_gradient();
+        let sum = loss_and_gradient(step.loss, logits, step.labels, step.teacher, samples, d_logits);
+        let loss = (sum / samples as f64) as f32;
+        self.steps += 1;
+        if !loss.is_finite() {
+            return Err(TrainingError::NotFinite { step: self.steps });
+        }
+        for (g, v) in gradients.iter_mut().zip(&values) {
+            g.resize(v.len(), 0.0);
+        }
+        self.engine.backward(&values, step.seed, gradients);
+        for (g, outside) in gradients.iter_mut().zip(&self.outside) {
+            outside.iter().for_each(|&i| g[i as usize] = 0.0);
+        }
+        for (first, batch) in self.engine.batch_statistics() {
+            for (parameter, batch) in self.parameters.list[first + 2..].iter_mut().zip(batch) {
+                debug_assert_eq!(parameter.role, Role::Statistic);
+                for (running, &batch) in parameter.values.iter_mut().zip(batch) {
+                    *running += MOMENTUM * (batch - *running);
                 }
             }
         }
-        for (index, values) in self.graph.statistics() {
-            debug_assert_eq!(self.parameters.list[index].role, Role::Statistic);
-            for (old, new) in self.parameters.list[index].values.iter_mut().zip(values) {
-                *old = 0.9 * *old + 0.1 * new;
-            }
-        }
-        Ok((sum / samples as f64) as f32)
+        Ok(loss)
     }
 
     fn infer(&mut self, inputs: &[f32], samples: usize) -> Result<Vec<f32>, TrainingError> {
-        let values = slices(&self.parameters);
-        Ok(self.graph.forward(&values, inputs, samples, None).to_vec())
+        self.check(inputs, samples)?;
+        let values: Vec<&[f32]> = self.parameters.list.iter().map(|p| p.values.as_slice()).collect();
+        let mut outputs = Vec::with_capacity(samples * self.engine.output_len());
+        for inputs in inputs.chunks(INFERENCE_BATCH * self.engine.input_len()) {
+            let samples = inputs.len() / self.engine.input_len();
+            outputs.extend_from_slice(self.engine.forward(&values, inputs, samples, false, 0)?);
+        }
+        Ok(outputs)
     }
 }

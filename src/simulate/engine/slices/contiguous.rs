@@ -4,9 +4,9 @@
 //! `slots(x, i) = ceil((fillers_i + active(x, i)) / macs_per_pe) · cycles_per_entry` cycles.
 //!
 //! * **Barrier**: the PEs and the feature port meet after each position:
-//!   Σ_x max(max_i slots(x, i), ceil(alive groups / words)).
+//!   `Σ_x max(max_i slots(x, i), ceil(alive groups / words))`.
 //! * **FIFO** (any depth): inputs are queued far enough ahead that they meet only at the layer's end:
-//!   max(max_i Σ_x slots(x, i), ceil(positions · alive groups / words)).
+//!   `max(max_i Σ_x slots(x, i), ceil(positions · alive groups / words))`.
 //!
 //! Without zero skipping every non-zero is active and the two agree but for the port's rounding. Where only a
 //! density d of active inputs is known, the active ones are spread evenly: after x positions a PE with z
@@ -162,7 +162,7 @@ fn measured(
     );
     let stored = if decoder == Decoder::None { &all } else { mask };
     for x in 0..active.rows() {
-        counts.iter_mut().for_each(|c| *c = 0);
+        counts.fill(0);
         let mut pe = 0;
         for at in stored.ones() {
             while entries::start(pe as u64 + 1, pes, weights) <= at as u64 {

@@ -84,7 +84,7 @@ impl Chain {
             return;
         }
         let lead = word.trailing_zeros();
-        let top = 63 - word.leading_zeros();
+        let top = word.ilog2();
         self.found.nonzeros += u64::from(word.count_ones());
         // z zeros before a non-zero need floor(z / 2^span) fillers
         self.found.fillers += (self.zeros + u64::from(lead)) >> self.span;

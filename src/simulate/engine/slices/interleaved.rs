@@ -2,7 +2,7 @@
 //!
 //! Row i of a group's matrix belongs to PE i mod PEs. Each PE holds its part of a column as one index chain,
 //! restarted at each column. With e(P, j) the entries of PE P in the j-th active column and
-//! cost = max(1, ceil(e / macs_per_pe) · cycles_per_entry):
+//! `cost = max(1, ceil(e / macs_per_pe) · cycles_per_entry)`:
 //!
 //! ```text
 //! b(j)      = max(b(j−1) + 1, max_P fin(P, j−depth))      the broadcast waits for a free slot in every queue
@@ -15,8 +15,8 @@
 //! the engine skips; where only a density d is known, column j of a position is active if it is in the evenly
 //! spread pattern with ceil(n·d) of the first n columns.
 //!
-//! Where only the density of the weights is known, a fixed pseudo-random pattern of up to 256 columns is run
-//! and scaled: an estimate, the same on every machine.
+//! Where only the density of the weights is known, a fixed pseudo-random pattern of up to 1024 columns and
+//! about 2^20 weights is run and scaled: an estimate, the same on every machine.
 
 use super::super::{ArrayBits, ArrayRun};
 use super::{Decoder, Stages};
@@ -28,7 +28,7 @@ use crate::units::{Overflow, product};
 use std::collections::VecDeque;
 
 /// Columns of the pattern that stands for a density.
-const SAMPLE: u64 = 256;
+const SAMPLE: u64 = 1024;
 
 /// The most (PE, column) pairs that are counted at a time: 8 MB.
 const BLOCK: usize = 1 << 20;
@@ -126,7 +126,7 @@ pub(super) fn run(
             let all = u128::from(gemm.groups) * u128::from(gemm.k);
             let columns = active.of_up(all).max(1);
             let rows = sample_rows(gemm.n, slices.pes.into());
-            let sample = SAMPLE.min(gemm.k).min(((1 << 24) / rows).max(1));
+            let sample = SAMPLE.min(((1 << 20) / rows).max(16)).min(gemm.k);
             let mask = pseudo_random(rows, sample, d);
             let part = group_product(slices, decoder, &mask, (0, rows), &|_| true);
             let (entries, widest) = stored_entries(slices, decoder, &mask, 1, rows);
@@ -325,7 +325,7 @@ fn sample_rows(rows: u64, pes: u64) -> u64 {
 }
 
 /// A fixed pattern of the wanted density: position i is alive where a mixing function of i (the finaliser of
-/// SplitMix64) falls below it.
+/// `SplitMix64`) falls below it.
 fn pseudo_random(rows: u64, cols: u64, density: f64) -> Mask {
     let threshold = (density * 18_446_744_073_709_551_615.0) as u64;
     let mut mask = Mask::empty(rows as usize, cols as usize);

@@ -1,106 +1,134 @@
 //! Element-wise functions.
 
-use super::{CHUNK, Context, Operator};
-use crate::network::op;
-use crate::training::dense::matmul::Real;
+use super::{BLOCK, Given, Operator, Pass, vectorised};
+use crate::network::op::Activation;
+use crate::training::dense::float::Float;
 use rayon::prelude::*;
-use statrs::function::erf::erf;
-use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
-pub(super) struct Activation(pub(super) op::Activation);
+/// See the module.
+pub(in crate::training::dense) struct Activate(pub(in crate::training::dense) Activation);
 
-fn sigmoid<T: Real>(x: T) -> T {
+/// Applies `f` to every element.
+fn map<T: Float>(input: &[T], output: &mut [T], f: impl Fn(T) -> T + Sync) {
+    output
+        .par_chunks_mut(BLOCK)
+        .zip(input.par_chunks(BLOCK))
+        .for_each(|(output, input)| {
+            vectorised(|| {
+                for (o, &x) in output.iter_mut().zip(input) {
+                    *o = f(x);
+                }
+            });
+        });
+}
+
+/// `d_input = d_output · f(x)` where x is the input or the output, whichever the derivative is simpler in.
+fn chain<T: Float>(x: &[T], d_output: &[T], d_input: &mut [T], f: impl Fn(T) -> T + Sync) {
+    d_input
+        .par_chunks_mut(BLOCK)
+        .zip(x.par_chunks(BLOCK))
+        .zip(d_output.par_chunks(BLOCK))
+        .for_each(|((d_input, x), d_output)| {
+            vectorised(|| {
+                for ((d, &x), &g) in d_input.iter_mut().zip(x).zip(d_output) {
+                    *d = g * f(x);
+                }
+            });
+        });
+}
+
+fn sigmoid<T: Float>(x: T) -> T {
     T::ONE / (T::ONE + (-x).exp())
 }
 
 /// Φ(x), the normal distribution function.
-fn phi<T: Real>(x: T) -> T {
-    T::of(0.5 * (1.0 + erf(x.wide() * FRAC_1_SQRT_2)))
+fn normal<T: Float>(x: T) -> T {
+    T::of(0.5 * (1.0 + statrs::function::erf::erf(x.f64() * std::f64::consts::FRAC_1_SQRT_2)))
 }
 
-impl Activation {
-    fn value<T: Real>(&self, x: T) -> T {
-        let zero = T::default();
-        match self.0 {
-            op::Activation::Relu => {
-                if x > zero {
-                    x
-                } else {
-                    zero
-                }
-            }
-            op::Activation::Relu6 => {
-                if x > T::of(6.0) {
-                    T::of(6.0)
-                } else if x > zero {
-                    x
-                } else {
-                    zero
-                }
-            }
-            op::Activation::Gelu => x * phi(x),
-            op::Activation::Silu => x * sigmoid(x),
-            op::Activation::Sigmoid => sigmoid(x),
-            op::Activation::Tanh => x.tanh(),
-        }
-    }
-
-    /// The derivative at x, where the value is y.
-    fn slope<T: Real>(&self, x: T, y: T) -> T {
-        let (zero, one) = (T::default(), T::ONE);
-        match self.0 {
-            op::Activation::Relu => {
-                if x > zero {
-                    one
-                } else {
-                    zero
-                }
-            }
-            op::Activation::Relu6 => {
-                if x > zero && x < T::of(6.0) {
-                    one
-                } else {
-                    zero
-                }
-            }
-            op::Activation::Gelu => {
-                phi(x) + x * T::of((-0.5 * x.wide() * x.wide()).exp() / (2.0 * PI).sqrt())
-            }
-            op::Activation::Silu => {
-                let s = sigmoid(x);
-                s * (one + x * (one - s))
-            }
-            op::Activation::Sigmoid => y * (one - y),
-            op::Activation::Tanh => one - y * y,
-        }
-    }
+/// φ(x), the normal density.
+fn density<T: Float>(x: T) -> T {
+    T::of(0.398_942_280_401_432_7) * (T::of(-0.5) * x * x).exp()
 }
 
-impl<T: Real> Operator<T> for Activation {
-    fn forward(&mut self, context: &Context<'_, T>, output: &mut [T]) {
-        let chunk = (output.len() / context.samples.max(1) * CHUNK).max(1);
-        output
-            .par_chunks_mut(chunk)
-            .zip(context.inputs[0].par_chunks(chunk))
-            .for_each(|(output, input)| {
-                output
-                    .iter_mut()
-                    .zip(input)
-                    .for_each(|(o, &x)| *o = self.value(x));
-            });
+impl<T: Float> Operator<T> for Activate {
+    fn forward(
+        &mut self,
+        _: &Pass<'_, T>,
+        inputs: &[&[T]],
+        _: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
+        let x = inputs[0];
+        // comparisons are written so that a value that is not a number stays one
+        match self.0 {
+            Activation::Relu => map(
+                x,
+                output,
+                #[inline(always)]
+                |x| if x < T::ZERO { T::ZERO } else { x },
+            ),
+            Activation::Relu6 => {
+                let six = T::of(6.0);
+                map(
+                    x,
+                    output,
+                    #[inline(always)]
+                    move |x| {
+                        if x < T::ZERO {
+                            T::ZERO
+                        } else if x > six {
+                            six
+                        } else {
+                            x
+                        }
+                    },
+                );
+            }
+            Activation::Gelu => map(x, output, |x| x * normal(x)),
+            Activation::Silu => map(x, output, |x| x * sigmoid(x)),
+            Activation::Sigmoid => map(x, output, sigmoid),
+            Activation::Tanh => map(x, output, T::tanh),
+        }
+        Ok(())
     }
 
     fn backward(
         &mut self,
-        context: &Context<'_, T>,
-        output: &[T],
-        gradient: &[T],
-        inputs: &mut [Option<Vec<T>>],
-        _: &mut [Vec<T>],
+        _: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        _: &mut [&mut [T]],
     ) {
-        let Some(dx) = &mut inputs[0] else { return };
-        for (((dx, &x), &y), &d) in dx.iter_mut().zip(context.inputs[0]).zip(output).zip(gradient) {
-            *dx += d * self.slope(x, y);
+        let Some(d_input) = d_inputs[0].as_deref_mut() else {
+            return;
+        };
+        let (x, y, g) = (given.inputs[0], given.output, given.d_output);
+        match self.0 {
+            Activation::Relu => chain(
+                y,
+                g,
+                d_input,
+                #[inline(always)]
+                |y| if y > T::ZERO { T::ONE } else { T::ZERO },
+            ),
+            Activation::Relu6 => {
+                let six = T::of(6.0);
+                chain(
+                    x,
+                    g,
+                    d_input,
+                    #[inline(always)]
+                    move |x| if x > T::ZERO && x < six { T::ONE } else { T::ZERO },
+                );
+            }
+            Activation::Gelu => chain(x, g, d_input, |x| normal(x) + x * density(x)),
+            Activation::Silu => chain(x, g, d_input, |x| {
+                let s = sigmoid(x);
+                s * (T::ONE + x * (T::ONE - s))
+            }),
+            Activation::Sigmoid => chain(y, g, d_input, |y| y * (T::ONE - y)),
+            Activation::Tanh => chain(y, g, d_input, |y| T::ONE - y * y),
         }
     }
 }

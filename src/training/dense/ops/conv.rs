@@ -1,205 +1,415 @@
-//! Convolution: im2col and one matrix product per sample and group.
+//! 2-D convolution on channels-last maps: windows are copied into the rows of a matrix, which is multiplied by
+//! the kernels.
 
-use super::{CHUNK, Context, Operator};
-use crate::network::{Shape, op};
-use crate::training::dense::matmul::{Real, View, product};
+use super::{Given, Operator, Pass, add_to, share, sum_parts, vectorised};
+use crate::network::op::Conv2d;
+use crate::training::dense::float::Float;
+use crate::training::dense::matmul::{Matrix, matmul};
 use rayon::prelude::*;
 
-pub(super) struct Conv {
-    op: op::Conv2d,
-    /// Input channels, rows, columns.
-    input: [usize; 3],
-    /// Output rows and columns.
-    output: [usize; 2],
+/// Bytes of window rows that are built at a time: they stay in the second-level cache between the copy and the product.
+const WINDOW_BYTES: usize = 1 << 19;
+
+/// Tasks that share a mini-batch; each keeps its own weight gradient until all are added up in order.
+const TASKS: usize = 8;
+
+/// The sizes of a convolution on one sample, in the loop nest's letters.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    /// Input rows, columns, channels.
+    pub(super) input: [usize; 3],
+    /// Output rows, columns, channels.
+    pub(super) output: [usize; 3],
+    /// The operation.
+    pub(super) conv: Conv2d,
 }
 
-impl Conv {
-    pub(super) fn new(op: op::Conv2d, input: &Shape, output: &Shape) -> Self {
+impl Sizes {
+    /// `input` and `output` are `[C, H, W]`.
+    pub(super) fn new(conv: Conv2d, input: &[usize], output: &[usize]) -> Self {
         Self {
-            op,
-            input: [input.0[0], input.0[1], input.0[2]],
-            output: [output.0[1], output.0[2]],
+            input: [input[1], input[2], input[0]],
+            output: [output[1], output[2], output[0]],
+            conv,
         }
     }
 
-    fn group_channels(&self) -> usize {
-        self.input[0] / self.op.groups
+    /// Elements of one input sample.
+    pub(super) fn input_len(&self) -> usize {
+        self.input.iter().product()
     }
 
-    /// Rows of the im2col matrix: products per output.
+    /// Elements of one output sample.
+    pub(super) fn output_len(&self) -> usize {
+        self.output.iter().product()
+    }
+
+    /// Kernel positions on one axis whose input index lies inside the map: a range of kernel indices.
+    pub(super) fn taps(&self, axis: usize, out: usize) -> std::ops::Range<usize> {
+        let c = &self.conv;
+        let before = if axis == 0 { c.padding.top } else { c.padding.left };
+        let at = out * c.stride[axis]; // input index of tap t is at + t·dilation − before
+        let first = before.saturating_sub(at).div_ceil(c.dilation[axis]);
+        let last = (self.input[axis] + before)
+            .saturating_sub(at)
+            .div_ceil(c.dilation[axis])
+            .min(c.kernel[axis]);
+        first.min(last)..last
+    }
+
+    /// The input index under a tap that [`Sizes::taps`] returned.
+    pub(super) fn under(&self, axis: usize, out: usize, tap: usize) -> usize {
+        let before = if axis == 0 {
+            self.conv.padding.top
+        } else {
+            self.conv.padding.left
+        };
+        out * self.conv.stride[axis] + tap * self.conv.dilation[axis] - before
+    }
+}
+
+/// See the module.
+pub(in crate::training::dense) struct Conv<T> {
+    sizes: Sizes,
+    /// Kernels as `K × R × S × C/groups`, copied from `K × C/groups × R × S` before every step.
+    kernels: Vec<T>,
+    /// The gradient in the same order, summed over tasks.
+    d_kernels: Vec<T>,
+    /// Kernel and bias gradients of each task.
+    parts: Vec<T>,
+}
+
+impl<T: Float> Conv<T> {
+    /// `input` and `output` are `[C, H, W]`.
+    pub(in crate::training::dense) fn new(conv: Conv2d, input: &[usize], output: &[usize]) -> Self {
+        Self {
+            sizes: Sizes::new(conv, input, output),
+            kernels: Vec::new(),
+            d_kernels: Vec::new(),
+            parts: Vec::new(),
+        }
+    }
+}
+
+impl Sizes {
+    fn group_channels(&self) -> [usize; 2] {
+        [
+            self.input[2] / self.conv.groups,
+            self.output[2] / self.conv.groups,
+        ]
+    }
+
+    /// Columns of the window matrix of one group.
     fn depth(&self) -> usize {
-        self.group_channels() * self.op.kernel[0] * self.op.kernel[1]
+        self.conv.kernel[0] * self.conv.kernel[1] * self.group_channels()[0]
     }
 
-    fn positions(&self) -> usize {
-        self.output[0] * self.output[1]
+    /// Whether the map itself is the window matrix.
+    fn pointwise(&self) -> bool {
+        let c = &self.conv;
+        c.kernel == [1, 1]
+            && c.stride == [1, 1]
+            && c.padding == crate::network::op::Padding::default()
+            && c.groups == 1
     }
 
-    /// Calls `f(row of the im2col matrix, output row, first output column, columns, input index, stride)` for every
-    /// run of outputs that read inside the map.
-    fn runs(&self, mut f: impl FnMut(usize, usize, usize, usize, usize, usize)) {
-        let [_, h, w] = self.input;
-        let ([kr, ks], [sy, sx], [dy, dx], pad) =
-            (self.op.kernel, self.op.stride, self.op.dilation, self.op.padding);
-        for c in 0..self.group_channels() {
-            for r in 0..kr {
-                for s in 0..ks {
-                    let row = (c * kr + r) * ks + s;
-                    // columns q with 0 <= q*sx + s*dx - left < w
-                    let offset = s * dx;
-                    let first = pad.left.saturating_sub(offset).div_ceil(sx);
-                    let last = (w + pad.left)
-                        .saturating_sub(offset)
-                        .div_ceil(sx)
-                        .min(self.output[1]);
-                    if first >= last {
-                        continue;
-                    }
-                    for p in 0..self.output[0] {
-                        let y = p * sy + r * dy;
-                        if y < pad.top || y >= h + pad.top {
-                            continue;
+    /// Samples whose windows are built at a time.
+    fn block<T>(&self) -> usize {
+        let bytes = self.output[0] * self.output[1] * self.depth() * size_of::<T>();
+        (WINDOW_BYTES / bytes.max(1)).max(1)
+    }
+
+    /// Calls `visit(window position, place in the map, elements)` for every adjacent run of one group's windows
+    /// in one sample.
+    #[inline(always)]
+    fn runs(&self, group: usize, mut visit: impl FnMut(usize, usize, usize)) {
+        let [_, w, channels] = self.input;
+        let [p, q, _] = self.output;
+        let [c, _] = self.group_channels();
+        let [_, s] = self.conv.kernel;
+        let depth = self.depth();
+        let adjacent = c == channels && self.conv.dilation[1] == 1;
+        for y in 0..p {
+            let rows = self.taps(0, y);
+            for x in 0..q {
+                let cols = self.taps(1, x);
+                let at = (y * q + x) * depth;
+                for r in rows.clone() {
+                    let line = self.under(0, y, r) * w;
+                    if adjacent {
+                        if !cols.is_empty() {
+                            let from = (line + self.under(1, x, cols.start)) * channels;
+                            visit(at + (r * s + cols.start) * c, from, cols.len() * c);
                         }
-                        let start = (c * h + y - pad.top) * w + first * sx + offset - pad.left;
-                        f(row, p, first, last - first, start, sx);
+                    } else {
+                        for t in cols.clone() {
+                            let from = (line + self.under(1, x, t)) * channels + group * c;
+                            visit(at + (r * s + t) * c, from, c);
+                        }
                     }
                 }
             }
         }
     }
 
-    fn gather<T: Real>(&self, map: &[T], columns: &mut [T]) {
-        let (q, n) = (self.output[1], self.positions());
-        self.runs(|row, p, first, count, start, step| {
-            let to = &mut columns[row * n + p * q + first..][..count];
-            if step == 1 {
-                to.copy_from_slice(&map[start..start + count]);
-            } else {
-                to.iter_mut()
-                    .zip(map[start..].iter().step_by(step))
-                    .for_each(|(t, &v)| *t = v);
-            }
+    /// Copies the windows of one group of one sample; positions over padding are zero.
+    fn gather<T: Float>(&self, group: usize, map: &[T], windows: &mut [T]) {
+        let padding = self.conv.padding;
+        if padding != crate::network::op::Padding::default() {
+            windows.fill(T::ZERO);
+        }
+        vectorised(|| {
+            self.runs(
+                group,
+                #[inline(always)]
+                |to, from, len| windows[to..to + len].copy_from_slice(&map[from..from + len]),
+            );
         });
     }
 
-    fn scatter<T: Real>(&self, columns: &[T], map: &mut [T]) {
-        let (q, n) = (self.output[1], self.positions());
-        self.runs(|row, p, first, count, start, step| {
-            let from = &columns[row * n + p * q + first..][..count];
-            if step == 1 {
-                map[start..start + count]
-                    .iter_mut()
-                    .zip(from)
-                    .for_each(|(m, &v)| *m += v);
-            } else {
-                map[start..]
-                    .iter_mut()
-                    .step_by(step)
-                    .zip(from)
-                    .for_each(|(m, &v)| *m += v);
-            }
+    /// Adds the windows of one group of one sample back to where they were copied from.
+    fn scatter<T: Float>(&self, group: usize, windows: &[T], map: &mut [T]) {
+        vectorised(|| {
+            self.runs(
+                group,
+                #[inline(always)]
+                |at, to, len| add_to(&mut map[to..to + len], &windows[at..at + len]),
+            );
         });
+    }
+
+    /// Copies kernels between `K × C × R × S` and `K × R × S × C`.
+    fn reorder<T: Float>(&self, from: &[T], to: &mut [T], channels_last: bool) {
+        let [c, _] = self.group_channels();
+        let taps = self.conv.kernel[0] * self.conv.kernel[1];
+        for (from, to) in from.chunks_exact(c * taps).zip(to.chunks_exact_mut(c * taps)) {
+            for i in 0..c {
+                for t in 0..taps {
+                    if channels_last {
+                        to[t * c + i] = from[i * taps + t];
+                    } else {
+                        to[i * taps + t] = from[t * c + i];
+                    }
+                }
+            }
+        }
     }
 }
 
-impl<T: Real> Operator<T> for Conv {
-    fn forward(&mut self, context: &Context<'_, T>, output: &mut [T]) {
-        let (input, weight) = (context.inputs[0], context.parameters[0]);
-        let ([c, h, w], n, depth, g) = (self.input, self.positions(), self.depth(), self.op.groups);
-        let (k, per) = (self.op.out_channels, self.op.out_channels / g);
-        let (inputs, outputs) = (c * h * w, k * n);
+impl<T: Float> Operator<T> for Conv<T> {
+    fn forward(
+        &mut self,
+        pass: &Pass<'_, T>,
+        inputs: &[&[T]],
+        parameters: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
+        let sizes = self.sizes;
+        self.kernels.resize(parameters[0].len(), T::ZERO);
+        sizes.reorder(parameters[0], &mut self.kernels, true);
+        let (kernels, bias) = (&self.kernels, parameters.get(1).copied());
+        let (in_len, out_len) = (sizes.input_len(), sizes.output_len());
+        let chunk = share(pass.samples, TASKS, 1);
         output
-            .par_chunks_mut(outputs * CHUNK)
-            .zip(input.par_chunks(inputs * CHUNK))
+            .par_chunks_mut(chunk * out_len)
+            .zip(inputs[0].par_chunks(chunk * in_len))
             .for_each(|(output, input)| {
-                let mut columns = vec![T::default(); depth * n];
-                for (output, input) in output.chunks_exact_mut(outputs).zip(input.chunks_exact(inputs)) {
-                    for group in 0..g {
-                        self.gather(&input[group * (inputs / g)..][..inputs / g], &mut columns);
-                        let weight = View::new(&weight[group * per * depth..][..per * depth], per, depth);
-                        product(
-                            &mut output[group * per * n..][..per * n],
-                            weight,
-                            View::new(&columns, depth, n),
-                            false,
-                        );
-                    }
-                    if let Some(bias) = context.parameters.get(1) {
-                        for (row, &b) in output.chunks_exact_mut(n).zip(*bias) {
-                            row.iter_mut().for_each(|v| *v += b);
-                        }
-                    }
+                let block = sizes.block::<T>();
+                for (output, input) in output
+                    .chunks_mut(block * out_len)
+                    .zip(input.chunks(block * in_len))
+                {
+                    sizes.forward(pass, input, kernels, bias, output);
                 }
             });
+        Ok(())
     }
 
     fn backward(
         &mut self,
-        context: &Context<'_, T>,
-        _: &[T],
-        gradient: &[T],
-        inputs: &mut [Option<Vec<T>>],
-        parameters: &mut [Vec<T>],
+        pass: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        d_parameters: &mut [&mut [T]],
     ) {
-        let (input, weight) = (context.inputs[0], context.parameters[0]);
-        let ([c, h, w], n, depth, g) = (self.input, self.positions(), self.depth(), self.op.groups);
-        let (k, per) = (self.op.out_channels, self.op.out_channels / g);
-        let (in_size, out_size) = (c * h * w, k * n);
-        let has_bias = context.parameters.len() > 1;
-        let mut sink = inputs[0].take();
-        let mut empty: Vec<T> = Vec::new();
-        let into = sink.as_mut().unwrap_or(&mut empty);
-        let chunks = context.samples.div_ceil(CHUNK);
-        let mut parts: Vec<&mut [T]> = if into.is_empty() {
-            (0..chunks).map(|_| <&mut [T]>::default()).collect()
-        } else {
-            into.chunks_mut(in_size * CHUNK).collect()
+        let sizes = self.sizes;
+        let (weights, biases) = (self.kernels.len(), d_parameters.get(1).map_or(0, |b| b.len()));
+        let (in_len, out_len) = (sizes.input_len(), sizes.output_len());
+        let chunk = share(pass.samples, TASKS, 1);
+        let tasks = pass.samples.div_ceil(chunk);
+        self.parts.resize(tasks * (weights + biases), T::ZERO);
+        let (weight_parts, bias_parts) = self.parts.split_at_mut(tasks * weights);
+        let d_input: Vec<Option<&mut [T]>> = match d_inputs[0].as_deref_mut() {
+            Some(d) => d.chunks_mut(chunk * in_len).map(Some).collect(),
+            None => (0..tasks).map(|_| None).collect(),
         };
-        let sums: Vec<(Vec<T>, Vec<T>)> = parts
-            .par_iter_mut()
-            .zip(input.par_chunks(in_size * CHUNK))
-            .zip(gradient.par_chunks(out_size * CHUNK))
-            .map(|((into, input), gradient)| {
-                let mut columns = vec![T::default(); depth * n];
-                let mut back = vec![T::default(); if into.is_empty() { 0 } else { depth * n }];
-                let mut dw = vec![T::default(); k * depth];
-                let mut db = vec![T::default(); if has_bias { k } else { 0 }];
-                for (i, (input, gradient)) in input
-                    .chunks_exact(in_size)
-                    .zip(gradient.chunks_exact(out_size))
+        let bias_parts: Vec<&mut [T]> = if biases == 0 {
+            (0..tasks).map(|_| &mut [][..]).collect()
+        } else {
+            bias_parts.chunks_mut(biases).collect()
+        };
+        let kernels = &self.kernels;
+        d_input
+            .into_par_iter()
+            .zip(given.inputs[0].par_chunks(chunk * in_len))
+            .zip(given.d_output.par_chunks(chunk * out_len))
+            .zip(weight_parts.par_chunks_mut(weights).zip(bias_parts))
+            .for_each(|(((mut d_input, input), d_output), (d_kernels, d_bias))| {
+                if !d_bias.is_empty() {
+                    vectorised(|| {
+                        d_bias.fill(T::ZERO);
+                        d_output
+                            .chunks_exact(d_bias.len())
+                            .for_each(|row| add_to(d_bias, row));
+                    });
+                }
+                let block = sizes.block::<T>();
+                for (i, (input, d_output)) in input
+                    .chunks(block * in_len)
+                    .zip(d_output.chunks(block * out_len))
                     .enumerate()
                 {
-                    for group in 0..g {
-                        self.gather(&input[group * (in_size / g)..][..in_size / g], &mut columns);
-                        let dy = View::new(&gradient[group * per * n..][..per * n], per, n);
-                        product(
-                            &mut dw[group * per * depth..][..per * depth],
-                            dy,
-                            View::new(&columns, depth, n).t(),
-                            true,
-                        );
-                        if !into.is_empty() {
-                            let weight = View::new(&weight[group * per * depth..][..per * depth], per, depth);
-                            product(&mut back, weight.t(), dy, false);
-                            self.scatter(
-                                &back,
-                                &mut into[i * in_size + group * (in_size / g)..][..in_size / g],
-                            );
-                        }
-                    }
-                    for (b, row) in db.iter_mut().zip(gradient.chunks_exact(n)) {
-                        row.iter().for_each(|&v| *b += v);
-                    }
+                    let d_input = d_input
+                        .as_deref_mut()
+                        .map(|d| &mut d[i * block * in_len..][..input.len()]);
+                    sizes.backward(pass, input, d_output, kernels, d_input, d_kernels, i > 0);
                 }
-                (dw, db)
-            })
-            .collect();
-        for (dw, db) in sums {
-            parameters[0].iter_mut().zip(dw).for_each(|(g, v)| *g += v);
-            if has_bias {
-                parameters[1].iter_mut().zip(db).for_each(|(g, v)| *g += v);
+            });
+        self.d_kernels.resize(weights, T::ZERO);
+        sum_parts(&mut self.d_kernels, weight_parts);
+        sizes.reorder(&self.d_kernels, d_parameters[0], false);
+        if let Some(d_bias) = d_parameters.get_mut(1) {
+            d_bias.fill(T::ZERO);
+            for part in self.parts[tasks * weights..].chunks_exact(biases) {
+                add_to(d_bias, part);
             }
         }
-        inputs[0] = sink;
+    }
+}
+
+impl Sizes {
+    /// A block of samples forward.
+    fn forward<T: Float>(
+        &self,
+        pass: &Pass<'_, T>,
+        input: &[T],
+        kernels: &[T],
+        bias: Option<&[T]>,
+        output: &mut [T],
+    ) {
+        let [c, k] = self.group_channels();
+        let (depth, width) = (self.depth(), self.output[2]);
+        let (in_len, positions) = (self.input_len(), self.output[0] * self.output[1]);
+        let rows = output.len() / width;
+        if let Some(bias) = bias {
+            output
+                .chunks_exact_mut(width)
+                .for_each(|row| row.copy_from_slice(bias));
+        }
+        let mut product = |group: usize, windows: &[T]| {
+            let kernels = Matrix::transposed(kernels, group * k * depth, depth);
+            matmul(
+                [rows, depth, k],
+                Matrix::rows(windows, 0, depth),
+                kernels,
+                output,
+                (group * k, width),
+                bias.is_some(),
+            );
+        };
+        debug_assert_eq!(c * self.conv.groups, self.input[2]);
+        if self.pointwise() {
+            product(0, input);
+            return;
+        }
+        pass.scratch.with(rows * depth, |windows| {
+            for group in 0..self.conv.groups {
+                for (map, windows) in input
+                    .chunks_exact(in_len)
+                    .zip(windows.chunks_exact_mut(positions * depth))
+                {
+                    self.gather(group, map, windows);
+                }
+                product(group, windows);
+            }
+        });
+    }
+
+    /// A block of samples backward; the kernel gradient is overwritten, or added to when `accumulate`.
+    #[allow(clippy::too_many_arguments)] // the operands of one kernel, each used once
+    fn backward<T: Float>(
+        &self,
+        pass: &Pass<'_, T>,
+        input: &[T],
+        d_output: &[T],
+        kernels: &[T],
+        mut d_input: Option<&mut [T]>,
+        d_kernels: &mut [T],
+        accumulate: bool,
+    ) {
+        let [_, k] = self.group_channels();
+        let (depth, width) = (self.depth(), self.output[2]);
+        let (in_len, positions) = (self.input_len(), self.output[0] * self.output[1]);
+        let rows = d_output.len() / width;
+        if self.pointwise() {
+            matmul(
+                [k, rows, depth],
+                Matrix::transposed(d_output, 0, width),
+                Matrix::rows(input, 0, depth),
+                d_kernels,
+                (0, depth),
+                accumulate,
+            );
+            if let Some(d_input) = d_input {
+                matmul(
+                    [rows, k, depth],
+                    Matrix::rows(d_output, 0, width),
+                    Matrix::rows(kernels, 0, depth),
+                    d_input,
+                    (0, depth),
+                    false,
+                );
+            }
+            return;
+        }
+        if let Some(d) = d_input.as_deref_mut() {
+            d.fill(T::ZERO);
+        }
+        pass.scratch.with(rows * depth, |windows| {
+            for group in 0..self.conv.groups {
+                for (map, windows) in input
+                    .chunks_exact(in_len)
+                    .zip(windows.chunks_exact_mut(positions * depth))
+                {
+                    self.gather(group, map, windows);
+                }
+                let d_rows = Matrix::rows(d_output, group * k, width);
+                let d_cols = Matrix::transposed(d_output, group * k, width);
+                matmul(
+                    [k, rows, depth],
+                    d_cols,
+                    Matrix::rows(windows, 0, depth),
+                    d_kernels,
+                    (group * k * depth, depth),
+                    accumulate,
+                );
+                if let Some(d) = d_input.as_deref_mut() {
+                    matmul(
+                        [rows, k, depth],
+                        d_rows,
+                        Matrix::rows(kernels, group * k * depth, depth),
+                        windows,
+                        (0, depth),
+                        false,
+                    );
+                    for (map, windows) in d
+                        .chunks_exact_mut(in_len)
+                        .zip(windows.chunks_exact(positions * depth))
+                    {
+                        self.scatter(group, windows, map);
+                    }
+                }
+            }
+        });
     }
 }

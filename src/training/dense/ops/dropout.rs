@@ -1,66 +1,96 @@
-//! Inverted dropout.
+//! Inverted dropout: the choice depends on the step's seed, the layer and the sample's place in the batch, so it
+//! is the same on any number of threads.
 
-use super::{Context, Operator};
-use crate::training::dense::matmul::Real;
-use rand::{Rng, SeedableRng};
+use super::{Given, Operator, Pass, vectorised};
+use crate::training::dense::float::Float;
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use rayon::prelude::*;
 
-pub(super) struct Dropout {
-    /// A draw below this drops the value.
-    threshold: u32,
-    scale: f64,
-    /// Tells apart the draws of several layers under one seed.
-    stream: u64,
-    kept: Vec<bool>,
+/// See the module.
+pub(in crate::training::dense) struct Dropout<T> {
+    rate: f32,
+    /// The layer's place in its network.
+    layer: u64,
+    /// Elements of one sample.
+    elements: usize,
+    /// What every element is multiplied by: 0 or 1/(1 − rate).
+    factors: Vec<T>,
 }
 
-impl Dropout {
-    pub(super) fn new(rate: f32, layer: &str) -> Self {
-        let stream = layer.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| {
-            (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-        });
+impl<T: Float> Dropout<T> {
+    /// Dropout of the layer at place `layer`.
+    pub(in crate::training::dense) fn new(rate: f32, layer: usize, elements: usize) -> Self {
         Self {
-            threshold: (f64::from(rate) * f64::from(u32::MAX)) as u32,
-            scale: 1.0 / (1.0 - f64::from(rate)),
-            stream,
-            kept: Vec::new(),
+            rate,
+            layer: layer as u64,
+            elements,
+            factors: Vec::new(),
         }
     }
 }
 
-impl<T: Real> Operator<T> for Dropout {
-    fn forward(&mut self, context: &Context<'_, T>, output: &mut [T]) {
-        let Some(seed) = context.seed else {
-            output.copy_from_slice(context.inputs[0]);
-            return;
-        };
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        random.set_stream(self.stream);
-        self.kept.clear();
-        self.kept
-            .extend((0..output.len()).map(|_| random.next_u32() >= self.threshold));
-        let scale = T::of(self.scale);
-        for ((o, &x), &kept) in output.iter_mut().zip(context.inputs[0]).zip(&self.kept) {
-            *o = if kept { x * scale } else { T::default() };
+fn multiply<T: Float>(output: &mut [T], input: &[T], factors: &[T]) {
+    vectorised(|| {
+        for ((o, &x), &f) in output.iter_mut().zip(input).zip(factors) {
+            *o = x * f;
         }
+    });
+}
+
+impl<T: Float> Operator<T> for Dropout<T> {
+    fn forward(
+        &mut self,
+        pass: &Pass<'_, T>,
+        inputs: &[&[T]],
+        _: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
+        if !pass.training || self.rate <= 0.0 {
+            output.copy_from_slice(inputs[0]);
+            self.factors.clear();
+            return Ok(());
+        }
+        let len = self.elements;
+        let keep = T::of(1.0 / (1.0 - f64::from(self.rate)));
+        let threshold = (f64::from(self.rate) * 4_294_967_296.0) as u32;
+        let layer = self.layer << 32;
+        self.factors.resize(output.len(), T::ZERO);
+        let tasks = output
+            .par_chunks_mut(len)
+            .zip(inputs[0].par_chunks(len))
+            .zip(self.factors.par_chunks_mut(len));
+        tasks
+            .enumerate()
+            .for_each(|(sample, ((output, input), factors))| {
+                let mut random = ChaCha8Rng::seed_from_u64(pass.seed);
+                random.set_stream(layer | sample as u64);
+                factors.iter_mut().for_each(|f| {
+                    *f = if random.next_u32() < threshold {
+                        T::ZERO
+                    } else {
+                        keep
+                    }
+                });
+                multiply(output, input, factors);
+            });
+        Ok(())
     }
 
     fn backward(
         &mut self,
-        context: &Context<'_, T>,
-        _: &[T],
-        gradient: &[T],
-        inputs: &mut [Option<Vec<T>>],
-        _: &mut [Vec<T>],
+        _: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        _: &mut [&mut [T]],
     ) {
-        let Some(dx) = &mut inputs[0] else { return };
-        let scale = T::of(self.scale);
-        for (i, (dx, &d)) in dx.iter_mut().zip(gradient).enumerate() {
-            match context.seed {
-                Some(_) if self.kept[i] => *dx += d * scale,
-                Some(_) => {}
-                None => *dx += d,
-            }
+        let Some(d_input) = d_inputs[0].as_deref_mut() else {
+            return;
+        };
+        if self.factors.is_empty() {
+            d_input.copy_from_slice(given.d_output);
+        } else {
+            multiply(d_input, given.d_output, &self.factors);
         }
     }
 }

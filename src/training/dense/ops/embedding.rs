@@ -1,44 +1,64 @@
-//! Rows of a table picked by tokens.
+//! Rows of a table, picked by tokens.
 
-use super::{Context, Operator};
-use crate::training::dense::matmul::Real;
+use super::{Given, Operator, Pass, add_to};
+use crate::training::dense::float::Float;
 
-pub(super) struct Embedding {
-    vocabulary: usize,
-    features: usize,
+/// See the module. Parameter: the table.
+pub(in crate::training::dense) struct Embedding {
+    /// Rows of the table.
+    pub(in crate::training::dense) vocabulary: usize,
+    /// Columns of the table.
+    pub(in crate::training::dense) features: usize,
 }
 
 impl Embedding {
-    pub(super) fn new(vocabulary: usize, features: usize) -> Self {
-        Self { vocabulary, features }
-    }
-
-    /// The row of a token: rounded to a whole number, held inside the table.
-    fn row<T: Real>(&self, token: T) -> usize {
-        (token.wide().round().max(0.0) as usize).min(self.vocabulary - 1) * self.features
+    fn row<T: Float>(&self, token: T) -> Result<usize, String> {
+        let token = token.f64();
+        if token.fract() == 0.0 && token >= 0.0 && token < self.vocabulary as f64 {
+            Ok(token as usize)
+        } else {
+            Err(format!(
+                "token {token} is not a row of its table; tokens are whole numbers below {}",
+                self.vocabulary
+            ))
+        }
     }
 }
 
-impl<T: Real> Operator<T> for Embedding {
-    fn forward(&mut self, context: &Context<'_, T>, output: &mut [T]) {
-        for (out, &token) in output.chunks_exact_mut(self.features).zip(context.inputs[0]) {
-            out.copy_from_slice(&context.parameters[0][self.row(token)..][..self.features]);
+impl<T: Float> Operator<T> for Embedding {
+    fn forward(
+        &mut self,
+        _: &Pass<'_, T>,
+        inputs: &[&[T]],
+        parameters: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
+        for (output, &token) in output.chunks_exact_mut(self.features).zip(inputs[0]) {
+            let row = self.row(token)?;
+            output.copy_from_slice(&parameters[0][row * self.features..][..self.features]);
         }
+        Ok(())
     }
 
     fn backward(
         &mut self,
-        context: &Context<'_, T>,
-        _: &[T],
-        gradient: &[T],
-        _: &mut [Option<Vec<T>>],
-        parameters: &mut [Vec<T>],
+        _: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        d_parameters: &mut [&mut [T]],
     ) {
-        for (d, &token) in gradient.chunks_exact(self.features).zip(context.inputs[0]) {
-            parameters[0][self.row(token)..][..self.features]
-                .iter_mut()
-                .zip(d)
-                .for_each(|(g, &d)| *g += d);
+        if let Some(d_input) = d_inputs[0].as_deref_mut() {
+            d_input.fill(T::ZERO); // tokens are not continuous
+        }
+        d_parameters[0].fill(T::ZERO);
+        for (d_output, &token) in given.d_output.chunks_exact(self.features).zip(given.inputs[0]) {
+            // the forward pass has checked every token
+            if let Ok(row) = self.row(token) {
+                add_to(
+                    &mut d_parameters[0][row * self.features..][..self.features],
+                    d_output,
+                );
+            }
         }
     }
 }

@@ -1,86 +1,102 @@
-//! `y = W x + b` on the last axis.
+//! `y = W x + b` on the last axis, for any number of leading axes.
 
-use super::{CHUNK, Context, Operator};
-use crate::network::Shape;
-use crate::training::dense::matmul::{Real, View, product};
+use super::{Given, Operator, Pass, add_to, share, vectorised};
+use crate::training::dense::float::Float;
+use crate::training::dense::matmul::{Matrix, matmul};
 use rayon::prelude::*;
 
-pub(super) struct Linear {
-    outputs: usize,
-    inputs: usize,
-    /// Rows of one sample: the product of the leading axes.
-    rows: usize,
+/// Tasks that share the rows of a mini-batch, or the rows of the weight gradient.
+const TASKS: usize = 4;
+
+/// See the module.
+pub(in crate::training::dense) struct Linear {
+    /// Input features.
+    pub(in crate::training::dense) features: usize,
+    /// Output features.
+    pub(in crate::training::dense) out_features: usize,
 }
 
-impl Linear {
-    pub(super) fn new(outputs: usize, input: &Shape) -> Self {
-        let inputs = input.0.last().copied().unwrap_or(1);
-        Self {
-            outputs,
-            inputs,
-            rows: input.elements() / inputs,
-        }
-    }
-}
-
-/// Output rows of the weight gradient that one thread takes at a time.
-const ROWS: usize = 64;
-
-impl<T: Real> Operator<T> for Linear {
-    fn forward(&mut self, context: &Context<'_, T>, output: &mut [T]) {
-        let (m, n) = (self.outputs, self.inputs);
-        let weight = View::new(context.parameters[0], m, n);
-        let chunk = 4 * CHUNK * self.rows;
+impl<T: Float> Operator<T> for Linear {
+    fn forward(
+        &mut self,
+        _: &Pass<'_, T>,
+        inputs: &[&[T]],
+        parameters: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
+        let (k, n) = (self.features, self.out_features);
+        let (weight, bias) = (parameters[0], parameters.get(1).copied());
+        let rows = share(output.len() / n, TASKS, 16);
         output
-            .par_chunks_mut(m * chunk)
-            .zip(context.inputs[0].par_chunks(n * chunk))
+            .par_chunks_mut(rows * n)
+            .zip(inputs[0].par_chunks(rows * k))
             .for_each(|(output, input)| {
-                let rows = input.len() / n;
-                product(output, View::new(input, rows, n), weight.t(), false);
-                if let Some(bias) = context.parameters.get(1) {
-                    for row in output.chunks_exact_mut(m) {
-                        row.iter_mut().zip(*bias).for_each(|(v, &b)| *v += b);
-                    }
+                if let Some(bias) = bias {
+                    output
+                        .chunks_exact_mut(n)
+                        .for_each(|row| row.copy_from_slice(bias));
                 }
+                let m = output.len() / n;
+                matmul(
+                    [m, k, n],
+                    Matrix::rows(input, 0, k),
+                    Matrix::transposed(weight, 0, k),
+                    output,
+                    (0, n),
+                    bias.is_some(),
+                );
             });
+        Ok(())
     }
 
     fn backward(
         &mut self,
-        context: &Context<'_, T>,
-        _: &[T],
-        gradient: &[T],
-        inputs: &mut [Option<Vec<T>>],
-        parameters: &mut [Vec<T>],
+        _: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        d_parameters: &mut [&mut [T]],
     ) {
-        let (m, n) = (self.outputs, self.inputs);
-        let rows = context.samples * self.rows;
-        let input = View::new(context.inputs[0], rows, n);
-        parameters[0]
-            .par_chunks_mut(ROWS * n)
-            .enumerate()
-            .for_each(|(block, dw)| {
-                // rows of dW = columns of the gradient
-                let (first, count) = (block * ROWS, dw.len() / n);
-                let columns: Vec<T> = gradient
-                    .chunks_exact(m)
-                    .flat_map(|row| row[first..first + count].iter().copied())
-                    .collect();
-                product(dw, View::new(&columns, rows, count).t(), input, true);
-            });
-        if let Some(db) = parameters.get_mut(1) {
-            for row in gradient.chunks_exact(m) {
-                db.iter_mut().zip(row).for_each(|(b, &v)| *b += v);
-            }
-        }
-        if let Some(dx) = &mut inputs[0] {
-            let weight = View::new(context.parameters[0], m, n);
-            let chunk = 4 * CHUNK * self.rows;
-            dx.par_chunks_mut(n * chunk)
-                .zip(gradient.par_chunks(m * chunk))
-                .for_each(|(dx, dy)| {
-                    product(dx, View::new(dy, dy.len() / m, m), weight, true);
+        let (k, n) = (self.features, self.out_features);
+        let (input, d_output, weight) = (given.inputs[0], given.d_output, given.parameters[0]);
+        let m = d_output.len() / n;
+        if let Some(d_input) = d_inputs[0].as_deref_mut() {
+            let rows = share(m, TASKS, 16);
+            d_input
+                .par_chunks_mut(rows * k)
+                .zip(d_output.par_chunks(rows * n))
+                .for_each(|(d_input, d_output)| {
+                    let m = d_output.len() / n;
+                    matmul(
+                        [m, n, k],
+                        Matrix::rows(d_output, 0, n),
+                        Matrix::rows(weight, 0, k),
+                        d_input,
+                        (0, k),
+                        false,
+                    );
                 });
+        }
+        // each task owns some rows of the gradient and sums over the whole batch: no partial sums
+        let rows = share(n, TASKS, 16);
+        d_parameters[0]
+            .par_chunks_mut(rows * k)
+            .enumerate()
+            .for_each(|(i, d_weight)| {
+                let d_cols = Matrix::transposed(d_output, i * rows, n);
+                matmul(
+                    [d_weight.len() / k, m, k],
+                    d_cols,
+                    Matrix::rows(input, 0, k),
+                    d_weight,
+                    (0, k),
+                    false,
+                );
+            });
+        if let Some(d_bias) = d_parameters.get_mut(1) {
+            vectorised(|| {
+                d_bias.fill(T::ZERO);
+                d_output.chunks_exact(n).for_each(|row| add_to(d_bias, row));
+            });
         }
     }
 }

@@ -1,67 +1,124 @@
-//! The operators. One file per family; [`operator`] is the only other place that names them.
+//! The operators: one file each, behind [`Operator`].
 
 mod activation;
-mod combine;
+mod add;
+mod batch_norm;
+mod concat;
 mod conv;
+mod depthwise;
 mod dropout;
 mod embedding;
+mod global_average;
+mod layer_norm;
 mod linear;
-mod matmul;
-mod norm;
+mod permute;
 mod pool;
+mod product;
 mod softmax;
 
-use super::matmul::Real;
-use crate::network::{Layer, Op, Shape};
+pub(super) use activation::Activate;
+pub(super) use add::Add;
+pub(super) use batch_norm::BatchNorm;
+pub(super) use concat::Concat;
+pub(super) use conv::Conv;
+pub(super) use depthwise::Depthwise;
+pub(super) use dropout::Dropout;
+pub(super) use embedding::Embedding;
+pub(super) use global_average::GlobalAverage;
+pub(super) use layer_norm::LayerNorm;
+pub(super) use linear::Linear;
+pub(super) use permute::Permute;
+pub(super) use pool::Pooling;
+pub(super) use product::Product;
+pub(super) use softmax::Softmax;
 
-/// What an operator sees: tensors are samples × elements, row-major.
-pub(super) struct Context<'a, T> {
-    pub(super) inputs: &'a [&'a [T]],
-    pub(super) parameters: &'a [&'a [T]],
+use super::float::Float;
+use super::scratch::Scratch;
+
+/// What all layers of one pass share.
+pub(super) struct Pass<'a, T> {
+    /// Samples of the mini-batch.
     pub(super) samples: usize,
-    /// Set while training.
-    pub(super) seed: Option<u64>,
+    /// Batch statistics and dropout, or running statistics and none.
+    pub(super) training: bool,
+    /// Seeds dropout.
+    pub(super) seed: u64,
+    /// Work memory.
+    pub(super) scratch: &'a Scratch<T>,
 }
 
-/// One operator. `backward` *adds* to the inputs' gradients (`None`: not needed) and to the parameters' gradients.
-pub(super) trait Operator<T: Real>: Send {
-    fn forward(&mut self, context: &Context<'_, T>, output: &mut [T]);
+/// What the backward pass of a layer may read.
+pub(super) struct Given<'a, T> {
+    /// The inputs of the forward pass.
+    pub(super) inputs: &'a [&'a [T]],
+    /// The layer's parameters.
+    pub(super) parameters: &'a [&'a [T]],
+    /// The output of the forward pass.
+    pub(super) output: &'a [T],
+    /// The derivative of the loss by the output.
+    pub(super) d_output: &'a [T],
+}
 
+/// One layer on a whole mini-batch. Tensors are sample by sample, in the layout that the plan chose.
+pub(super) trait Operator<T: Float>: Send {
+    /// Writes every element of `output`.
+    ///
+    /// # Errors
+    /// What is wrong with the values of the inputs.
+    fn forward(
+        &mut self,
+        pass: &Pass<'_, T>,
+        inputs: &[&[T]],
+        parameters: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String>;
+
+    /// Writes every element of the derivatives by the inputs that are asked for and by the parameters. Follows a
+    /// forward pass in training mode on the same values.
     fn backward(
         &mut self,
-        context: &Context<'_, T>,
-        output: &[T],
-        gradient: &[T],
-        inputs: &mut [Option<Vec<T>>],
-        parameters: &mut [Vec<T>],
+        pass: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        d_parameters: &mut [&mut [T]],
     );
 
-    /// Mean and variance of the last training batch, for running statistics.
-    fn statistics(&self) -> Option<[&[T]; 2]> {
+    /// Mean and unbiased variance per channel of the last training batch, for running statistics.
+    fn batch_statistics(&self) -> Option<[&[T]; 2]> {
         None
     }
 }
 
-/// The operator of a layer; an input has none.
-pub(super) fn operator<T: Real>(layer: &Layer, inputs: &[&Shape]) -> Option<Box<dyn Operator<T>>> {
-    Some(match &layer.op {
-        Op::Input => return None,
-        Op::Conv2d(c) => Box::new(conv::Conv::new(*c, inputs[0], &layer.output)),
-        Op::Linear { out_features, .. } => Box::new(linear::Linear::new(*out_features, inputs[0])),
-        Op::MatMul { transpose_b } => Box::new(matmul::MatMul::new(*transpose_b, inputs[0], &layer.output)),
-        Op::Pool(p) => Box::new(pool::Pool::new(*p, inputs[0], &layer.output)),
-        Op::GlobalAveragePool => Box::new(pool::GlobalAverage::new(inputs[0])),
-        Op::Activation(a) => Box::new(activation::Activation(*a)),
-        Op::BatchNorm { eps } => Box::new(norm::BatchNorm::new(*eps, inputs[0])),
-        Op::LayerNorm { eps } => Box::new(norm::LayerNorm::new(*eps, inputs[0])),
-        Op::Add => Box::new(combine::Add),
-        Op::Concat { axis } => Box::new(combine::Concat::new(*axis, inputs)),
-        Op::Flatten => Box::new(combine::Same),
-        Op::Softmax => Box::new(softmax::Softmax::new(inputs[0])),
-        Op::Embedding { vocabulary, features } => Box::new(embedding::Embedding::new(*vocabulary, *features)),
-        Op::Dropout { rate } => Box::new(dropout::Dropout::new(*rate, &layer.name)),
-    })
+/// Elements that one task of an element-wise loop handles.
+const BLOCK: usize = 1 << 14;
+
+/// Samples (or rows) of one task when `total` are shared out: a fixed number of tasks, whatever the threads, so
+/// that partial sums over tasks are always the same.
+fn share(total: usize, tasks: usize, least: usize) -> usize {
+    total.div_ceil(tasks).max(least).max(1)
 }
 
-/// Samples that one thread takes at a time. Fixed: partial sums are added chunk by chunk.
-pub(super) const CHUNK: usize = 8;
+/// Runs a loop compiled for the widest vector instructions of this machine.
+#[inline(always)]
+fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}
+
+/// `sum[i] += term[i]`
+#[inline(always)]
+fn add_to<T: Float>(sum: &mut [T], term: &[T]) {
+    for (s, &t) in sum.iter_mut().zip(term) {
+        *s += t;
+    }
+}
+
+/// Adds up `parts`, each as long as `sum`, in their order.
+fn sum_parts<T: Float>(sum: &mut [T], parts: &[T]) {
+    let len = sum.len();
+    vectorised(|| {
+        sum.fill(T::ZERO);
+        for part in parts.chunks_exact(len) {
+            add_to(sum, part);
+        }
+    });
+}

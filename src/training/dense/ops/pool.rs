@@ -1,179 +1,173 @@
-//! Pooling.
+//! Max and average pooling on channels-last maps.
 
-use super::{CHUNK, Context, Operator};
-use crate::network::{
-    Shape,
-    op::{self, PoolKind},
-};
-use crate::training::dense::matmul::Real;
+use super::{Given, Operator, Pass, add_to, share, vectorised};
+use crate::network::op::{Pool, PoolKind};
+use crate::training::dense::float::Float;
 use rayon::prelude::*;
-use std::ops::Range;
 
-pub(super) struct Pool {
-    op: op::Pool,
+/// Tasks that share a mini-batch.
+const TASKS: usize = 16;
+
+/// See the module.
+pub(in crate::training::dense) struct Pooling {
+    pool: Pool,
     input: [usize; 3],
-    output: [usize; 2],
-    /// Position of each maximum inside its channel's map, samples × outputs.
+    output: [usize; 3],
+    /// For every output of a max pool, the tap (kernel row · columns + kernel column) that won.
     winners: Vec<u32>,
 }
 
-impl Pool {
-    pub(super) fn new(op: op::Pool, input: &Shape, output: &Shape) -> Self {
+impl Pooling {
+    /// `input` and `output` are `[C, H, W]`.
+    pub(in crate::training::dense) fn new(pool: Pool, input: &[usize], output: &[usize]) -> Self {
         Self {
-            op,
-            input: [input.0[0], input.0[1], input.0[2]],
-            output: [output.0[1], output.0[2]],
+            pool,
+            input: [input[1], input[2], input[0]],
+            output: [output[1], output[2], output[0]],
             winners: Vec::new(),
         }
     }
+
+    /// Calls `visit(output position, taps inside the map, [(tap, input position)])` for every window of a sample.
+    #[inline(always)]
+    fn windows(&self, mut visit: impl FnMut(usize, usize, &mut dyn Iterator<Item = (usize, usize)>)) {
+        let [h, w, _] = self.input;
+        let [p, q, _] = self.output;
+        let ([r, s], [down, right], pad) = (self.pool.kernel, self.pool.stride, self.pool.padding);
+        for y in 0..p {
+            let rows = pad.top.saturating_sub(y * down)..(h + pad.top - y * down).min(r);
+            for x in 0..q {
+                let cols = pad.left.saturating_sub(x * right)..(w + pad.left - x * right).min(s);
+                let count = rows.len() * cols.len();
+                let mut taps = rows.clone().flat_map(|i| {
+                    cols.clone()
+                        .map(move |j| (i * s + j, (y * down + i - pad.top) * w + x * right + j - pad.left))
+                });
+                visit(y * q + x, count, &mut taps);
+            }
+        }
+    }
 }
 
-/// The part of a window along one axis that lies inside the map.
-fn inside(position: usize, stride: usize, kernel: usize, pad: usize, size: usize) -> Range<usize> {
-    let start = position * stride;
-    start.saturating_sub(pad).min(size)..(start + kernel).saturating_sub(pad).min(size)
-}
-
-impl<T: Real> Operator<T> for Pool {
-    fn forward(&mut self, context: &Context<'_, T>, output: &mut [T]) {
-        let ([c, h, w], [rows, cols], op) = (self.input, self.output, self.op);
-        self.winners
-            .resize(if op.kind == PoolKind::Max { output.len() } else { 0 }, 0);
-        let size = c * rows * cols * CHUNK;
-        let mut none: Vec<&mut [u32]> = Vec::new();
-        let mut winners: Vec<&mut [u32]> = if self.winners.is_empty() {
-            none.resize_with(context.samples.div_ceil(CHUNK), <&mut [u32]>::default);
-            none
-        } else {
-            self.winners.chunks_mut(size).collect()
-        };
-        output
-            .par_chunks_mut(size)
-            .zip(context.inputs[0].par_chunks(c * h * w * CHUNK))
-            .zip(winners.par_iter_mut())
+impl<T: Float> Operator<T> for Pooling {
+    fn forward(
+        &mut self,
+        pass: &Pass<'_, T>,
+        inputs: &[&[T]],
+        _: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
+        let c = self.input[2];
+        let (in_len, out_len) = (
+            self.input.iter().product::<usize>(),
+            self.output.iter().product::<usize>(),
+        );
+        let chunk = share(pass.samples, TASKS, 1);
+        let mut winners = std::mem::take(&mut self.winners);
+        winners.resize(output.len(), 0);
+        let this = &*self;
+        let tasks = output
+            .par_chunks_mut(chunk * out_len)
+            .zip(inputs[0].par_chunks(chunk * in_len));
+        tasks
+            .zip(winners.par_chunks_mut(chunk * out_len))
             .for_each(|((output, input), winners)| {
-                for (m, (map, out)) in input
-                    .chunks_exact(h * w)
-                    .zip(output.chunks_exact_mut(rows * cols))
-                    .enumerate()
-                {
-                    for p in 0..rows {
-                        let ys = inside(p, op.stride[0], op.kernel[0], op.padding.top, h);
-                        for q in 0..cols {
-                            let xs = inside(q, op.stride[1], op.kernel[1], op.padding.left, w);
-                            let o = p * cols + q;
-                            match op.kind {
-                                PoolKind::Max => {
-                                    let mut at = ys.start * w + xs.start;
-                                    let mut best = map[at];
-                                    for y in ys.clone() {
-                                        for (i, &v) in
-                                            map[y * w + xs.start..y * w + xs.end].iter().enumerate()
-                                        {
-                                            if v > best {
-                                                (best, at) = (v, y * w + xs.start + i);
-                                            }
+                let samples = output
+                    .chunks_exact_mut(out_len)
+                    .zip(input.chunks_exact(in_len))
+                    .zip(winners.chunks_exact_mut(out_len));
+                for ((output, input), winners) in samples {
+                    vectorised(|| match this.pool.kind {
+                        PoolKind::Max => this.max(input, output, winners),
+                        PoolKind::Average => this.windows(|at, count, taps| {
+                            let out = &mut output[at * c..][..c];
+                            out.fill(T::ZERO);
+                            taps.for_each(|(_, from)| add_to(out, &input[from * c..][..c]));
+                            let scale = T::ONE / T::of(count as f64);
+                            out.iter_mut().for_each(|o| *o = *o * scale);
+                        }),
+                    });
+                }
+            });
+        self.winners = winners;
+        Ok(())
+    }
+
+    fn backward(
+        &mut self,
+        pass: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        _: &mut [&mut [T]],
+    ) {
+        let Some(d_input) = d_inputs[0].as_deref_mut() else {
+            return;
+        };
+        let c = self.input[2];
+        let (in_len, out_len) = (
+            self.input.iter().product::<usize>(),
+            self.output.iter().product::<usize>(),
+        );
+        let chunk = share(pass.samples, TASKS, 1);
+        let this = &*self;
+        let tasks = d_input
+            .par_chunks_mut(chunk * in_len)
+            .zip(given.d_output.par_chunks(chunk * out_len));
+        tasks
+            .zip(self.winners.par_chunks(chunk * out_len))
+            .for_each(|((d_input, d_output), winners)| {
+                let samples = d_input
+                    .chunks_exact_mut(in_len)
+                    .zip(d_output.chunks_exact(out_len))
+                    .zip(winners.chunks_exact(out_len));
+                for ((d_input, d_output), winners) in samples {
+                    d_input.fill(T::ZERO);
+                    vectorised(|| {
+                        this.windows(|at, count, taps| {
+                            let g = &d_output[at * c..][..c];
+                            let win = &winners[at * c..][..c];
+                            let scale = T::ONE / T::of(count as f64);
+                            for (tap, to) in taps {
+                                let d = &mut d_input[to * c..][..c];
+                                match this.pool.kind {
+                                    PoolKind::Max => {
+                                        for ((d, &g), &win) in d.iter_mut().zip(g).zip(win) {
+                                            *d += if win == tap as u32 { g } else { T::ZERO };
                                         }
                                     }
-                                    out[o] = best;
-                                    winners[m * rows * cols + o] = at as u32;
-                                }
-                                PoolKind::Average => {
-                                    let mut sum = T::default();
-                                    for y in ys.clone() {
-                                        map[y * w + xs.start..y * w + xs.end]
-                                            .iter()
-                                            .for_each(|&v| sum += v);
-                                    }
-                                    out[o] = sum / T::of((ys.len() * xs.len()) as f64);
-                                }
-                            }
-                        }
-                    }
-                }
-            });
-    }
-
-    fn backward(
-        &mut self,
-        _: &Context<'_, T>,
-        _: &[T],
-        gradient: &[T],
-        inputs: &mut [Option<Vec<T>>],
-        _: &mut [Vec<T>],
-    ) {
-        let Some(dx) = &mut inputs[0] else { return };
-        let ([_, h, w], [rows, cols], op) = (self.input, self.output, self.op);
-        let n = rows * cols;
-        let winners = &self.winners;
-        dx.par_chunks_mut(h * w * CHUNK)
-            .zip(gradient.par_chunks(n * CHUNK))
-            .enumerate()
-            .for_each(|(chunk, (dx, dy))| {
-                for (m, (dx, dy)) in dx.chunks_exact_mut(h * w).zip(dy.chunks_exact(n)).enumerate() {
-                    match op.kind {
-                        PoolKind::Max => {
-                            let at = &winners[(chunk * CHUNK + m) * n..][..n];
-                            dy.iter().zip(at).for_each(|(&d, &at)| dx[at as usize] += d);
-                        }
-                        PoolKind::Average => {
-                            for p in 0..rows {
-                                let ys = inside(p, op.stride[0], op.kernel[0], op.padding.top, h);
-                                for q in 0..cols {
-                                    let xs = inside(q, op.stride[1], op.kernel[1], op.padding.left, w);
-                                    let d = dy[p * cols + q] / T::of((ys.len() * xs.len()) as f64);
-                                    for y in ys.clone() {
-                                        dx[y * w + xs.start..y * w + xs.end]
-                                            .iter_mut()
-                                            .for_each(|v| *v += d);
+                                    PoolKind::Average => {
+                                        for (d, &g) in d.iter_mut().zip(g) {
+                                            *d += g * scale;
+                                        }
                                     }
                                 }
                             }
-                        }
-                    }
+                        })
+                    });
                 }
             });
     }
 }
 
-/// The mean of each channel.
-pub(super) struct GlobalAverage {
-    positions: usize,
-}
-
-impl GlobalAverage {
-    pub(super) fn new(input: &Shape) -> Self {
-        Self {
-            positions: input.0[1] * input.0[2],
-        }
-    }
-}
-
-impl<T: Real> Operator<T> for GlobalAverage {
-    fn forward(&mut self, context: &Context<'_, T>, output: &mut [T]) {
-        let scale = T::ONE / T::of(self.positions as f64);
-        for (o, map) in output
-            .iter_mut()
-            .zip(context.inputs[0].chunks_exact(self.positions))
-        {
-            let mut sum = T::default();
-            map.iter().for_each(|&v| sum += v);
-            *o = sum * scale;
-        }
-    }
-
-    fn backward(
-        &mut self,
-        _: &Context<'_, T>,
-        _: &[T],
-        gradient: &[T],
-        inputs: &mut [Option<Vec<T>>],
-        _: &mut [Vec<T>],
-    ) {
-        let Some(dx) = &mut inputs[0] else { return };
-        let scale = T::ONE / T::of(self.positions as f64);
-        for (map, &d) in dx.chunks_exact_mut(self.positions).zip(gradient) {
-            map.iter_mut().for_each(|v| *v += d * scale);
-        }
+impl Pooling {
+    /// The largest value of every window, the first one where several are equal.
+    #[inline(always)]
+    fn max<T: Float>(&self, input: &[T], output: &mut [T], winners: &mut [u32]) {
+        let c = self.input[2];
+        self.windows(|at, _, taps| {
+            let out = &mut output[at * c..][..c];
+            let win = &mut winners[at * c..][..c];
+            if let Some((tap, from)) = taps.next() {
+                out.copy_from_slice(&input[from * c..][..c]);
+                win.fill(tap as u32);
+            }
+            for (tap, from) in taps {
+                for ((o, win), &x) in out.iter_mut().zip(win.iter_mut()).zip(&input[from * c..][..c]) {
+                    let better = x > *o || x.is_nan(); // a value that is not a number must show in the loss
+                    *o = if better { x } else { *o };
+                    *win = if better { tap as u32 } else { *win };
+                }
+            }
+        });
     }
 }

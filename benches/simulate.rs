@@ -1,0 +1,123 @@
+//! The sparse simulation of VGG-16 at a tenth of its weights against counting the bits of the same masks, and
+//! the estimate of a network of ResNet-50's size from densities.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::{engine, gemm, profile, random_mask, slices, work};
+use cosparse::compression::Mask;
+use cosparse::hardware::{EngineKind, Partition, Slices, Synchronisation};
+use cosparse::network::LoopNest;
+use cosparse::simulate::{Pick, Weights, array, layer};
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+
+fn conv(c: u64, k: u64, size: u64, kernel: u64) -> LoopNest {
+    LoopNest {
+        n: 1,
+        g: 1,
+        k,
+        c,
+        p: size,
+        q: size,
+        r: kernel,
+        s: kernel,
+        stride: [1, 1],
+        dilation: [1, 1],
+    }
+}
+
+/// VGG-16: 138 M weights.
+fn vgg16() -> Vec<LoopNest> {
+    let mut layers = Vec::new();
+    let mut channels = 3;
+    for (size, width, repeats) in [
+        (224, 64, 2),
+        (112, 128, 2),
+        (56, 256, 3),
+        (28, 512, 3),
+        (14, 512, 3),
+    ] {
+        for _ in 0..repeats {
+            layers.push(conv(channels, width, size, 3));
+            channels = width;
+        }
+    }
+    layers.extend([gemm(1, 25_088, 4096), gemm(1, 4096, 4096), gemm(1, 4096, 1000)]);
+    layers
+}
+
+/// ResNet-50: 54 layers.
+fn resnet50() -> Vec<LoopNest> {
+    let mut layers = vec![conv(3, 64, 112, 7)];
+    let mut channels = 64;
+    for (size, width, blocks) in [(56, 64, 3), (28, 128, 4), (14, 256, 6), (7, 512, 3)] {
+        for block in 0..blocks {
+            layers.extend([
+                conv(channels, width, size, 1),
+                conv(width, width, size, 3),
+                conv(width, 4 * width, size, 1),
+            ]);
+            if block == 0 {
+                layers.push(conv(channels, 4 * width, size, 1));
+            }
+            channels = 4 * width;
+        }
+    }
+    layers.push(gemm(1, 2048, 1000));
+    layers
+}
+
+fn simulate(c: &mut Criterion) {
+    let layers = vgg16();
+    let masks: Vec<Mask> = (1..)
+        .zip(&layers)
+        .map(|(seed, nest)| random_mask(nest.k as usize, (nest.c * nest.r * nest.s) as usize, 0.1, seed))
+        .collect();
+    let contiguous = profile(vec![engine(
+        "slices",
+        800.0,
+        19_800.0,
+        EngineKind::Slices(slices(256)),
+    )]);
+    let eie = Slices {
+        partition: Partition::RowInterleaved,
+        synchronisation: Synchronisation::Fifo { depth: 8 },
+        ..slices(64)
+    };
+    let interleaved = profile(vec![engine("eie", 800.0, 19_800.0, EngineKind::Slices(eie))]);
+    let mut group = c.benchmark_group("vgg16");
+    group.sample_size(10);
+    group.bench_function("popcount", |b| {
+        b.iter(|| masks.iter().map(|m| black_box(m).count()).sum::<usize>());
+    });
+    for (name, profile) in [("contiguous", &contiguous), ("row-interleaved", &interleaved)] {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let cycles = |(nest, mask): (&LoopNest, &Mask)| {
+                    array(&work(*nest, Weights::Pattern(mask)), profile, 0, None).map(|run| run.cycles)
+                };
+                layers
+                    .iter()
+                    .zip(&masks)
+                    .map(cycles)
+                    .sum::<Result<u64, _>>()
+                    .expect("cycles")
+            });
+        });
+    }
+    group.finish();
+
+    let layers = resnet50();
+    c.bench_function("estimate resnet50", |b| {
+        b.iter(|| {
+            let cost = |nest: &LoopNest| {
+                layer(&work(*nest, Weights::Density(0.2)), &contiguous, Pick::Latency).map(|o| o.cost.cycles)
+            };
+            layers.iter().map(cost).sum::<Result<u64, _>>().expect("cycles")
+        });
+    });
+}
+
+criterion_group!(benches, simulate);
+criterion_main!(benches);

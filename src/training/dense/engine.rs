@@ -1,0 +1,196 @@
+//! Runs a plan forward and backward on buffers that are kept between steps.
+
+use super::float::Float;
+use super::ops::{Given, Pass};
+use super::plan::{Node, Plan};
+use super::scratch::Scratch;
+use crate::network::Network;
+use crate::training::TrainingError;
+use rayon::prelude::*;
+
+/// A network in one number type. Parameters are lent by the caller, in the order of [`crate::training::Parameters`].
+pub(super) struct Engine<T> {
+    plan: Plan<T>,
+    /// What each buffer of the plan holds.
+    values: Vec<Vec<T>>,
+    /// The derivative of the loss by each buffer.
+    gradients: Vec<Vec<T>>,
+    /// Derivatives by inputs that are read more than once, per node and input, before they are added up.
+    spares: Vec<Vec<Vec<T>>>,
+    scratch: Scratch<T>,
+    samples: usize,
+}
+
+impl<T: Float> Engine<T> {
+    /// Buffers are made when the first batch comes; `derive_input` asks for the derivative by the input as well.
+    pub(super) fn new(network: &Network, derive_input: bool) -> Result<Self, TrainingError> {
+        let plan = Plan::new(network, derive_input)?;
+        let empty = vec![Vec::new(); plan.buffers.len()];
+        let spares = plan
+            .nodes
+            .iter()
+            .map(|n| vec![Vec::new(); n.inputs.len()])
+            .collect();
+        Ok(Self {
+            values: empty.clone(),
+            gradients: empty,
+            spares,
+            plan,
+            scratch: Scratch::new(),
+            samples: 0,
+        })
+    }
+
+    /// Elements of one input sample.
+    pub(super) fn input_len(&self) -> usize {
+        self.plan.buffers[self.plan.input].elements
+    }
+
+    /// Elements of one output sample.
+    pub(super) fn output_len(&self) -> usize {
+        self.plan.buffers[self.plan.output].elements
+    }
+
+    /// The outputs of a batch; [`Engine::backward`] may follow when `training`.
+    pub(super) fn forward(
+        &mut self,
+        parameters: &[&[T]],
+        inputs: &[T],
+        samples: usize,
+        training: bool,
+        seed: u64,
+    ) -> Result<&[T], TrainingError> {
+        self.samples = samples;
+        self.scratch.prepare();
+        for (values, buffer) in self.values.iter_mut().zip(&self.plan.buffers) {
+            values.resize(samples * buffer.elements, T::ZERO);
+        }
+        self.values[self.plan.input].copy_from_slice(inputs);
+        let pass = Pass {
+            samples,
+            training,
+            seed,
+            scratch: &self.scratch,
+        };
+        for node in &mut self.plan.nodes {
+            let mut output = std::mem::take(&mut self.values[node.output]);
+            let inputs: Vec<&[T]> = node.inputs.iter().map(|&i| self.values[i].as_slice()).collect();
+            let done = node
+                .op
+                .forward(&pass, &inputs, &parameters[node.parameters.clone()], &mut output);
+            self.values[node.output] = output;
+            done.map_err(|message| TrainingError::Unsupported {
+                layer: node.layer.clone(),
+                message,
+            })?;
+        }
+        Ok(&self.values[self.plan.output])
+    }
+
+    /// The outputs of the last forward pass and the place for their derivative, to fill before [`Engine::backward`].
+    pub(super) fn output_and_gradient(&mut self) -> (&[T], &mut [T]) {
+        let output = self.plan.output;
+        let gradient = &mut self.gradients[output];
+        gradient.resize(self.values[output].len(), T::ZERO);
+        (&self.values[output], gradient)
+    }
+
+    /// The derivatives by all parameters (overwritten, one vector each), from the derivative by the output.
+    pub(super) fn backward(&mut self, parameters: &[&[T]], seed: u64, d_parameters: &mut [Vec<T>]) {
+        let pass = Pass {
+            samples: self.samples,
+            training: true,
+            seed,
+            scratch: &self.scratch,
+        };
+        let buffers = &self.plan.buffers;
+        let mut seen = vec![false; buffers.len()];
+        for (node, spares) in self.plan.nodes.iter_mut().zip(&mut self.spares).rev() {
+            if !buffers[node.output].derived {
+                continue;
+            }
+            let Node {
+                op,
+                inputs,
+                output,
+                parameters: range,
+                ..
+            } = node;
+            // a buffer with one reader is written in place, others by way of a spare
+            let mut taken: Vec<Option<Vec<T>>> = inputs
+                .iter()
+                .zip(spares.iter_mut())
+                .map(|(&i, spare)| {
+                    buffers[i].derived.then(|| {
+                        let mut d = std::mem::take(if buffers[i].uses == 1 {
+                            &mut self.gradients[i]
+                        } else {
+                            spare
+                        });
+                        d.resize(self.samples * buffers[i].elements, T::ZERO);
+                        d
+                    })
+                })
+                .collect();
+            {
+                let inputs: Vec<&[T]> = inputs.iter().map(|&i| self.values[i].as_slice()).collect();
+                let given = Given {
+                    inputs: &inputs,
+                    parameters: &parameters[range.clone()],
+                    output: &self.values[*output],
+                    d_output: &self.gradients[*output],
+                };
+                let mut d_inputs: Vec<Option<&mut [T]>> =
+                    taken.iter_mut().map(|d| d.as_deref_mut()).collect();
+                let mut d_own: Vec<&mut [T]> = d_parameters[range.clone()]
+                    .iter_mut()
+                    .map(Vec::as_mut_slice)
+                    .collect();
+                op.backward(&pass, &given, &mut d_inputs, &mut d_own);
+            }
+            for ((&i, spare), d) in inputs.iter().zip(spares).zip(taken) {
+                let Some(mut d) = d else { continue };
+                if buffers[i].uses == 1 {
+                    self.gradients[i] = d;
+                } else {
+                    if seen[i] {
+                        add(&mut self.gradients[i], &d);
+                    } else {
+                        std::mem::swap(&mut self.gradients[i], &mut d);
+                        seen[i] = true;
+                    }
+                    *spare = d;
+                }
+            }
+        }
+    }
+
+    /// The derivative by the input, after [`Engine::backward`], when it was asked for.
+    #[cfg(test)]
+    pub(super) fn input_gradient(&self) -> &[T] {
+        &self.gradients[self.plan.input]
+    }
+
+    /// Mean and unbiased variance of every batch normalisation in the last training batch, with the place of its
+    /// first parameter (gain, shift, mean, variance).
+    pub(super) fn batch_statistics(&self) -> impl Iterator<Item = (usize, [&[T]; 2])> + '_ {
+        self.plan
+            .nodes
+            .iter()
+            .filter_map(|n| Some((n.parameters.start, n.op.batch_statistics()?)))
+    }
+}
+
+/// `sum += term`, in parallel.
+fn add<T: Float>(sum: &mut [T], term: &[T]) {
+    const BLOCK: usize = 1 << 14;
+    sum.par_chunks_mut(BLOCK)
+        .zip(term.par_chunks(BLOCK))
+        .for_each(|(sum, term)| {
+            pulp::Arch::new().dispatch(|| {
+                for (s, &t) in sum.iter_mut().zip(term) {
+                    *s += t;
+                }
+            });
+        });
+}

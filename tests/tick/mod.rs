@@ -1,0 +1,7 @@
+//! The tick model: every PE, queue and port, cycle by cycle. Slow and obvious, and the law for the simulator.
+//! It shares no formula with it: values move, queues fill, and the cycles are counted.
+
+pub(crate) mod contiguous;
+pub(crate) mod encoder;
+pub(crate) mod interleaved;
+pub(crate) mod systolic;
