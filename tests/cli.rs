@@ -224,7 +224,7 @@ fn a_recipe_is_set_beside_dense() {
     insta::assert_snapshot!("a_wrong_recipe", in_directory(&refused));
 }
 
-/// CONV4 of AlexNet breaks even at 55 ± 3 % pruned (ADMM-NN, arXiv 1812.11677, §5 and Fig. 4).
+/// The fourth convolution of `AlexNet` breaks even at 55 ± 3 % pruned (ADMM-NN, arXiv 1812.11677, §5 and Fig. 4).
 #[test]
 fn the_break_even_curve_is_written_per_layer_and_portion() {
     let directory = tempfile::tempdir().expect("a temporary directory");

@@ -313,11 +313,8 @@ impl Rows {
         };
         let network = &workload.value.network;
         let mut rows = Vec::new();
-        let multiplying = network
-            .layers()
-            .map(|(_, layer)| layer)
-            .filter(|layer| layer.nest.is_some());
-        for (layer, cost) in multiplying.zip(candidate.costs.get(place).into_iter().flatten()) {
+        let costs = candidate.costs.get(place).into_iter();
+        for (layer, cost) in costs.flat_map(|total| costs::by_layer(network, total)) {
             let kept = candidate
                 .parameters
                 .weight(&layer.name)

@@ -2,42 +2,41 @@
 
 use super::failure::Failure;
 use super::request::Given;
-use crate::compression::precision::Precision;
 use crate::compression::{Recipe, Target};
 use crate::hardware::Profile;
-use crate::network::{Layer, Workload};
-use crate::simulate::{LayerCost, LayerState, Pick, Weights, network_layer};
+use crate::network::{Layer, Network, Workload};
+use crate::simulate::{self, LayerCost, LayerSetting, NetworkCost, Pick, Weights};
 
-/// Every layer that multiplies, in the network's order, with its cost on the engine that is cheapest for it, its
-/// non-zeros at random positions.
-pub(super) fn expected<'w>(
-    workload: &'w Given<Workload>,
+/// The cost of every layer that multiplies, each on the engine that is cheapest for it, its non-zeros at random
+/// positions.
+pub(super) fn expected(
+    workload: &Given<Workload>,
     profile: &Given<Profile>,
     recipe: &Recipe,
     batch: u64,
     pick: Pick,
-) -> Result<Vec<(&'w Layer, LayerCost)>, Failure> {
-    let network = &workload.value.network;
-    let mut costs = Vec::new();
-    for (_, layer) in network.layers() {
+) -> Result<NetworkCost, Failure> {
+    let setting = |layer: &Layer| {
         let target = recipe.target(&layer.name);
-        let state = LayerState {
+        LayerSetting {
             weights: Weights::Density(density(layer, &target)),
-            weight_bits: match target.precision {
-                // the engine takes what is not quantised at its own width
-                Precision::Float32 => profile.value.weight_bits,
-                quantised @ Precision::EqualInterval { .. } => {
-                    quantised.bits().min(profile.value.weight_bits)
-                }
-            },
             activation_density: workload.value.activation_density(layer),
-        };
-        let outcome = network_layer(network, layer, &profile.value, state, batch, pick).map_err(|error| {
-            Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value)
-        })?;
-        costs.extend(outcome.map(|outcome| (layer, outcome.cost)));
-    }
-    Ok(costs)
+            ..LayerSetting::of_target(&target, &profile.value)
+        }
+    };
+    simulate::network(&workload.value.network, &profile.value, batch, pick, &setting)
+        .map_err(|error| Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value))
+}
+
+/// The layers of a network's cost with their costs, in its order.
+pub(super) fn by_layer<'a>(
+    network: &'a Network,
+    total: &'a NetworkCost,
+) -> impl Iterator<Item = (&'a Layer, &'a LayerCost)> {
+    total.layers.iter().filter_map(|priced| {
+        let id = network.find(&priced.name)?;
+        Some((network.layer(id), &priced.outcome.cost))
+    })
 }
 
 /// The portion of a layer's weights that a target keeps, to the weight; 1 for a product of activations.

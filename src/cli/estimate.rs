@@ -175,7 +175,7 @@ impl Rows {
             accuracy: Accuracy::NotMeasured,
             seed: None,
         };
-        let costs = costs::expected(
+        let total = costs::expected(
             workload,
             profile,
             recipe,
@@ -184,7 +184,7 @@ impl Rows {
         )?;
         let mut rows = Vec::new();
         let (mut kept, mut bits) = (0u64, 0.0);
-        for (layer, cost) in &costs {
+        for (layer, cost) in costs::by_layer(&workload.value.network, &total) {
             let target: Target = recipe.target(&layer.name);
             let share = LayerShare {
                 layer,
@@ -199,8 +199,8 @@ impl Rows {
         }
         let shown: Vec<&LayerRow> = rows.iter().collect();
         let mut table = layer_table(&shown);
-        let others = workload.value.network.layers().len() - costs.len() - 1;
-        if others > 0 {
+        if !total.not_modelled.is_empty() {
+            let others = total.not_modelled.len();
             let _ = write!(table, "\nnot modelled: {others} layers that do not multiply");
         }
         self.summary.push(summarise(
