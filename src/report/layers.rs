@@ -396,5 +396,9 @@ pub fn layer_table(rows: &[&LayerRow]) -> String {
         [add(|r| r.seconds), add(|r| r.energy_pj)],
         [String::new(), String::new()],
     ));
-    table(&columns, lines)
+    let text = table(&columns, lines);
+    match rows.first().filter(|_| !engines) {
+        Some(row) => format!("{text}\nevery layer runs on engine `{}`", row.engine),
+        None => text,
+    }
 }
