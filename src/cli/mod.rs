@@ -1,9 +1,84 @@
-//! The command line.
+//! The command line: raw arguments, then a checked request, then the library, then the answer printed. One file
+//! per verb.
+//!
+//! Standard output holds the answer and nothing else; notes, progress and errors go to standard error. Exit
+//! codes: 0 done, 1 the job failed, 2 bad input.
 
+mod breakeven;
+mod codesign;
+mod costs;
+mod estimate;
+mod failure;
+mod profile;
+mod progress;
+mod recipe;
+mod reports;
+mod request;
+mod screen;
+mod workload;
+
+pub use failure::Failure;
+
+use clap::{Parser, Subcommand};
+use screen::Screen;
 use std::process::ExitCode;
+
+const EXAMPLES: &str = "\
+Examples:
+  cosparse codesign lenet5 --hw admm-nn-40nm          train, prune and quantise LeNet-5 for least energy
+  cosparse estimate resnet50 --hw tpu-v1-28nm         cycles and energy of every layer, no training
+  cosparse breakeven alexnet --hw admm-nn-40nm        from which pruned portion a sparse engine pays
+  cosparse workload show lenet5                       the layers of a network
+  cosparse profile init my-chip                       start a hardware profile of your own
+
+WORKLOAD and PROFILE are file paths or names from `cosparse workload list` and `cosparse profile list`.
+Exit codes: 0 done, 1 the job failed, 2 bad input.";
+
+/// Decides how far each layer of a neural network should be pruned and quantised for the accelerator that will
+/// run it.
+#[derive(Debug, Parser)]
+#[command(name = "cosparse", version, after_help = EXAMPLES, arg_required_else_help = true, max_term_width = 110)]
+struct Arguments {
+    /// Say nothing on standard error but errors
+    #[arg(long, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Codesign(codesign::Arguments),
+    Estimate(estimate::Arguments),
+    Breakeven(breakeven::Arguments),
+    Workload(workload::Arguments),
+    Profile(profile::Arguments),
+}
 
 /// Runs the program: parses the arguments, calls the library, renders the error, chooses the exit code.
 #[must_use]
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            // nothing is left to do where even this cannot be printed
+            let _ = usage.print();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+        }
+    };
+    let screen = Screen::new(arguments.quiet);
+    let done = match arguments.verb {
+        Verb::Codesign(verb) => codesign::run(&verb, screen),
+        Verb::Estimate(verb) => estimate::run(&verb, screen),
+        Verb::Breakeven(verb) => breakeven::run(&verb, screen),
+        Verb::Workload(verb) => workload::run(&verb, screen),
+        Verb::Profile(verb) => profile::run(&verb, screen),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            screen.failure(&failure);
+            failure.exit_code()
+        }
+    }
 }

@@ -1,1 +1,34 @@
-//! To come.
+//! What a run leaves behind and what it shows: CSV files of typed rows, `run.toml`, the packed model, the tables
+//! on the terminal and the JSON document. Every number of a table is formatted from the row that the CSV holds.
+//!
+//! | file | one row per |
+//! |---|---|
+//! | `summary.csv` | candidate and profile ([`SummaryRow`]) |
+//! | `layers.csv` | candidate, layer and profile ([`LayerRow`]) |
+//! | `traffic.csv` | candidate, layer, profile, memory and tensor ([`TrafficRow`]) |
+//! | `breakeven.csv` | profile, layer, engine pair and pruned portion ([`BreakEvenRow`]) |
+//! | `admm.csv` | step, iteration and layer ([`AdmmRow`]) |
+//! | `run.toml` | the run: inputs with their SHA-256, options, seed, version, files ([`RunFile`]) |
+
+pub mod table;
+
+mod admm;
+mod break_even;
+mod directory;
+mod error;
+mod layers;
+mod model;
+mod run;
+mod summary;
+mod traffic;
+mod word;
+
+pub use admm::{AdmmRow, admm_rows};
+pub use break_even::{BreakEvenRow, break_even_rows, break_even_table};
+pub use directory::{Files, OutDirectory};
+pub use error::ReportError;
+pub use layers::{Accuracy, LayerRow, LayerShare, Subject, layer_table};
+pub use model::model_files;
+pub use run::{Input, RunFile, sha256, sha256_of};
+pub use summary::{SummaryRow, summarise, summary_table};
+pub use traffic::{TrafficRow, traffic_rows};

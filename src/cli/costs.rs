@@ -1,0 +1,48 @@
+//! A network at a recipe on a profile, by expectation.
+
+use super::failure::Failure;
+use super::request::Given;
+use crate::compression::{Recipe, Target};
+use crate::hardware::Profile;
+use crate::network::{Layer, Network, Workload};
+use crate::simulate::{self, LayerCost, LayerSetting, NetworkCost, Pick, Weights};
+
+/// The cost of every layer that multiplies, each on the engine that is cheapest for it, its non-zeros at random
+/// positions.
+pub(super) fn expected(
+    workload: &Given<Workload>,
+    profile: &Given<Profile>,
+    recipe: &Recipe,
+    batch: u64,
+    pick: Pick,
+) -> Result<NetworkCost, Failure> {
+    let setting = |layer: &Layer| {
+        let target = recipe.target(&layer.name);
+        LayerSetting {
+            weights: Weights::Density(density(layer, &target)),
+            activation_density: workload.value.activation_density(layer),
+            ..LayerSetting::of_target(&target, &profile.value)
+        }
+    };
+    simulate::network(&workload.value.network, &profile.value, batch, pick, &setting)
+        .map_err(|error| Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value))
+}
+
+/// The layers of a network's cost with their costs, in its order.
+pub(super) fn by_layer<'a>(
+    network: &'a Network,
+    total: &'a NetworkCost,
+) -> impl Iterator<Item = (&'a Layer, &'a LayerCost)> {
+    total.layers.iter().filter_map(|priced| {
+        let id = network.find(&priced.name)?;
+        Some((network.layer(id), &priced.outcome.cost))
+    })
+}
+
+/// The portion of a layer's weights that a target keeps, to the weight; 1 for a product of activations.
+fn density(layer: &Layer, target: &Target) -> f64 {
+    match layer.weights() {
+        0 => 1.0,
+        weights => target.kept(weights) as f64 / weights as f64,
+    }
+}

@@ -1,0 +1,216 @@
+//! `cosparse estimate`: what a network costs, without training.
+
+use super::costs;
+use super::failure::Failure;
+use super::recipe;
+use super::reports::{ReportArguments, finish};
+use super::request::{self, Given};
+use super::screen::Screen;
+use crate::compression::{Recipe, Target};
+use crate::hardware::Profile;
+use crate::network::Workload;
+use crate::report::{
+    Accuracy, Files, LayerRow, LayerShare, RunFile, Subject, SummaryRow, TrafficRow, layer_table, summarise,
+    summary_table, traffic_rows,
+};
+use crate::simulate::Pick;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+
+/// What every layer of a network costs on an accelerator, without training
+///
+/// Cycles by cause, time, energy by component, traffic by memory. Writes summary.csv, layers.csv, traffic.csv.
+///
+/// The dense network is always estimated. With a recipe, the network at the recipe's densities and precisions is
+/// set beside it, its non-zeros at random positions: costs are expectations then. Accuracy is not measured.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The network: a file, or a name from `cosparse workload list`
+    workload: String,
+    /// The accelerator: a file, or a name from `cosparse profile list`; may be given several times
+    #[arg(long = "hw", value_name = "PROFILE", required = true)]
+    profiles: Vec<String>,
+    /// Densities, precisions and encodings per layer
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// Samples that run at once
+    #[arg(long, value_name = "N", default_value = "1")]
+    batch: NonZeroU64,
+    /// What the engines of an accelerator are compared by; every layer takes the cheapest
+    #[arg(long, value_enum, default_value_t = Measure::Energy)]
+    pick: Measure,
+    #[command(flatten)]
+    report: ReportArguments,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measure {
+    /// Time
+    Latency,
+    /// Energy
+    Energy,
+    /// Energy times time
+    Edp,
+}
+
+impl Measure {
+    fn pick(self) -> Pick {
+        match self {
+            Self::Latency => Pick::Latency,
+            Self::Energy => Pick::Energy,
+            Self::Edp => Pick::EnergyDelay,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::Energy => "energy",
+            Self::Edp => "edp",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    run: &'a RunFile,
+    summary: &'a [SummaryRow],
+    layers: &'a [LayerRow],
+    traffic: &'a [TrafficRow],
+}
+
+pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
+    let workload = request::workload(&arguments.workload)?;
+    let profiles = request::profiles(&arguments.profiles)?;
+    let recipe = arguments
+        .recipe
+        .as_deref()
+        .map(|path| recipe::open(path, &workload.value.network))
+        .transpose()?;
+    let mut run = RunFile::new(
+        "estimate",
+        workload.input.clone(),
+        profiles.iter().map(|p| p.input.clone()).collect(),
+    )
+    .option("batch", &arguments.batch)
+    .option("pick", &arguments.pick.word());
+    run.recipe = recipe.as_ref().map(|r| r.input.clone());
+    let out = arguments.report.open(&run.run)?;
+
+    let dense = Recipe::default();
+    let mut candidates = vec![("dense", &dense)];
+    candidates.extend(recipe.as_ref().map(|r| ("recipe", &r.value)));
+    let mut rows = Rows::default();
+    let mut tables = String::new();
+    for profile in &profiles {
+        let from = rows.summary.len();
+        for &(candidate, recipe) in &candidates {
+            let text = rows.add(&run, &workload, profile, candidate, recipe, arguments)?;
+            let _ = write!(
+                tables,
+                "{} on {}, {candidate}\n{text}\n",
+                workload.value.name, profile.value.name
+            );
+        }
+        let shown: Vec<&SummaryRow> = rows.summary[from..].iter().collect();
+        if shown.len() > 1 {
+            let _ = write!(
+                tables,
+                "{} on {}, side by side\n{}\n",
+                workload.value.name,
+                profile.value.name,
+                summary_table(&shown)
+            );
+        }
+        if let Some(missing) = shown.first().map(|s| &s.not_modelled).filter(|m| !m.is_empty()) {
+            let _ = writeln!(
+                tables,
+                "energy of {} is not modelled by {}",
+                missing.replace('+', ", "),
+                profile.value.name
+            );
+        }
+    }
+    let mut files = Files::new();
+    files.csv("summary.csv", &rows.summary)?;
+    files.csv("layers.csv", &rows.layers)?;
+    files.csv("traffic.csv", &rows.traffic)?;
+    let answer = Answer {
+        run: &run,
+        summary: &rows.summary,
+        layers: &rows.layers,
+        traffic: &rows.traffic,
+    };
+    finish(screen, &arguments.report, &out, &run, &files, &answer, &tables)
+}
+
+#[derive(Default)]
+struct Rows {
+    summary: Vec<SummaryRow>,
+    layers: Vec<LayerRow>,
+    traffic: Vec<TrafficRow>,
+}
+
+impl Rows {
+    /// Estimates one candidate on one profile, and returns its table.
+    fn add(
+        &mut self,
+        run: &RunFile,
+        workload: &Given<Workload>,
+        profile: &Given<Profile>,
+        candidate: &str,
+        recipe: &Recipe,
+        arguments: &Arguments,
+    ) -> Result<String, Failure> {
+        let subject = Subject {
+            run: &run.run,
+            workload: &workload.input,
+            profile_input: &profile.input,
+            profile: &profile.value,
+            candidate,
+            batch: arguments.batch.get(),
+            accuracy: Accuracy::NotMeasured,
+            seed: None,
+        };
+        let total = costs::expected(
+            workload,
+            profile,
+            recipe,
+            arguments.batch.get(),
+            arguments.pick.pick(),
+        )?;
+        let mut rows = Vec::new();
+        let (mut kept, mut bits) = (0u64, 0.0);
+        for (layer, cost) in costs::by_layer(&workload.value.network, &total) {
+            let target: Target = recipe.target(&layer.name);
+            let share = LayerShare {
+                layer,
+                target,
+                kept: target.kept(layer.weights()) as u64,
+                cost,
+            };
+            kept += share.kept;
+            bits += share.kept as f64 * f64::from(target.precision.bits());
+            rows.push(LayerRow::new(&subject, &share));
+            self.traffic.extend(traffic_rows(&subject, &layer.name, cost));
+        }
+        let shown: Vec<&LayerRow> = rows.iter().collect();
+        let mut table = layer_table(&shown);
+        if !total.not_modelled.is_empty() {
+            let others = total.not_modelled.len();
+            let _ = write!(table, "\nnot modelled: {others} layers that do not multiply");
+        }
+        self.summary.push(summarise(
+            &subject,
+            &shown,
+            (kept > 0).then(|| bits / kept as f64),
+            None,
+            None,
+        )?);
+        self.layers.extend(rows);
+        Ok(table)
+    }
+}

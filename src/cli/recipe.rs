@@ -1,0 +1,45 @@
+//! Recipe files, checked against the network they are for.
+
+use super::failure::Failure;
+use super::request::Given;
+use crate::compression::{Recipe, RecipeError, RecipeErrors, RecipeFile};
+use crate::document::{Fault, Source};
+use crate::network::Network;
+use crate::report::{Input, sha256};
+use std::path::Path;
+
+/// Reads a recipe for a network.
+pub(super) fn open(path: &Path, network: &Network) -> Result<Given<Recipe>, Failure> {
+    let source = Source::read(path)?;
+    let file: RecipeFile = source.parse()?;
+    let names: Vec<&str> = network.weighted().map(|l| l.name.as_str()).collect();
+    let checked = Recipe::from_file(file).and_then(|recipe| recipe.check_layers(&names).map(|()| recipe));
+    let value = checked.map_err(|RecipeErrors(errors)| {
+        source.faults(errors.iter().map(|e| fault(&source, e, &names)).collect())
+    })?;
+    let given = path.display().to_string();
+    let name = path
+        .file_stem()
+        .map_or_else(|| given.clone(), |stem| stem.to_string_lossy().into_owned());
+    let input = Input {
+        name,
+        given,
+        sha256: sha256(source.text.as_bytes()),
+    };
+    Ok(Given { value, source, input })
+}
+
+/// The error at its place.
+fn fault(source: &Source, error: &RecipeError, names: &[&str]) -> Fault {
+    let (layer, key, help) = match error {
+        RecipeError::Density { layer, .. } => {
+            (layer, "density", "write a portion above 0 and up to 1".into())
+        }
+        RecipeError::PrecisionBits { layer, .. } => (layer, "precision", "write 1 to 16 bits".into()),
+        RecipeError::IndexBits { layer, .. } => (layer, "encoding", "write 1 to 16 bits".into()),
+        RecipeError::UnknownLayer { layer, .. } => {
+            (layer, "", format!("layers with weights: {}", names.join(", ")))
+        }
+    };
+    Fault::new(source.place(&["layer", layer, key]), error.to_string(), help)
+}

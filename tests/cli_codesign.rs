@@ -1,0 +1,327 @@
+//! The main job from the outside, on a small made-up data set: what it writes, that it repeats itself to the byte
+//! on any number of threads and after a kill, and how it fails.
+
+mod command;
+
+use command::{Run, cosparse, in_directory, with_threads};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const WORKLOAD: &str = r#"name = "tiny"
+description = "One convolution and two fully connected layers."
+source = "made up for this test"
+input = { name = "image", shape = [1, 8, 8] }
+
+[data]
+format = "idx"
+directory = "data"
+validation = 200
+
+[training]
+optimiser = "adam"
+epochs = 6
+batch = 32
+learning-rate = 5e-3
+schedule = "cosine"
+
+[[layer]]
+name = "conv"
+op = "conv"
+out-channels = 6
+kernel = 3
+
+[[layer]]
+name = "flatten"
+op = "flatten"
+
+[[layer]]
+name = "fc1"
+op = "linear"
+out-features = 32
+
+[[layer]]
+name = "relu"
+op = "activation"
+function = "relu"
+
+[[layer]]
+name = "fc2"
+op = "linear"
+out-features = 4
+"#;
+
+/// Bytes that look random and are always the same (xorshift).
+struct Noise(u64);
+
+impl Noise {
+    fn byte(&mut self) -> u8 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 32) as u8
+    }
+}
+
+fn idx(counts: &[u32], values: &[u8]) -> Vec<u8> {
+    let magic = 0x0800 + counts.len() as u32;
+    let header = [magic]
+        .into_iter()
+        .chain(counts.iter().copied())
+        .flat_map(u32::to_be_bytes);
+    header.chain(values.iter().copied()).collect()
+}
+
+/// Images of 8×8: one of four quadrants is bright, the rest is noise; the class is the quadrant.
+fn write_data(directory: &Path) {
+    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+    fs::create_dir_all(directory).expect("a writable directory");
+    for (set, count) in [("train", 1000u32), ("t10k", 200)] {
+        let (mut images, mut labels) = (Vec::new(), Vec::new());
+        for i in 0..count {
+            let class = (i % 4) as usize;
+            labels.push(class as u8);
+            for place in 0..64 {
+                let quadrant = place / 8 / 4 * 2 + place % 8 / 4;
+                images.push(if quadrant == class {
+                    100 + noise.byte() / 2
+                } else {
+                    noise.byte() / 2
+                });
+            }
+        }
+        fs::write(
+            directory.join(format!("{set}-images-idx3-ubyte")),
+            idx(&[count, 8, 8], &images),
+        )
+        .expect("a writable directory");
+        fs::write(
+            directory.join(format!("{set}-labels-idx1-ubyte")),
+            idx(&[count], &labels),
+        )
+        .expect("a writable directory");
+    }
+}
+
+/// A directory with the workload and its data.
+fn place(workload: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::write(directory.path().join("net.toml"), workload).expect("a writable directory");
+    write_data(&directory.path().join("data"));
+    directory
+}
+
+fn arguments<'a>(out: &'a str, cache: &'a str) -> Vec<&'a str> {
+    vec![
+        "codesign",
+        "net.toml",
+        "--hw",
+        "admm-nn-40nm",
+        "--preset",
+        "quick",
+        "--max-drop",
+        "2",
+        "--out",
+        out,
+        "--cache",
+        cache,
+    ]
+}
+
+/// Every file below a directory with its bytes.
+fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut stack = vec![directory.to_path_buf()];
+    while let Some(at) = stack.pop() {
+        for entry in fs::read_dir(&at).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                stack.push(path);
+            } else {
+                found.insert(
+                    path.strip_prefix(directory).expect("below it").to_path_buf(),
+                    fs::read(&path).expect("a file"),
+                );
+            }
+        }
+    }
+    found
+}
+
+fn rows(bytes: &[u8]) -> Vec<BTreeMap<String, String>> {
+    csv::Reader::from_reader(bytes)
+        .deserialize()
+        .map(|row| row.expect("a row under a header"))
+        .collect()
+}
+
+fn ok(run: &Run) {
+    assert_eq!(run.code, 0, "{}\n{}", run.stdout, run.stderr);
+}
+
+#[test]
+fn reports_are_whole_and_repeat_on_any_threads_and_after_a_kill() {
+    let directory = place(WORKLOAD);
+    let at = directory.path();
+    ok(&with_threads(at, &arguments("one", "cache-one"), "1"));
+    let one = files(&at.join("one"));
+
+    // threads do not matter, neither do the places of reports and cache
+    ok(&with_threads(at, &arguments("deep/two", "cache-two"), "2"));
+    assert!(
+        one == files(&at.join("deep/two")),
+        "one and two threads give the same bytes"
+    );
+
+    // killed when its second stage is kept, started again: the same bytes
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cosparse"))
+        .args(arguments("killed", "cache-killed"))
+        .current_dir(at)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let kept = || {
+        fs::read_dir(at.join("cache-killed")).map_or(0, |d| {
+            d.filter_map(Result::ok)
+                .filter(|e| e.path().extension().is_some_and(|x| x == "safetensors"))
+                .count()
+        })
+    };
+    let began = Instant::now();
+    while kept() < 2 && began.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().expect("it still runs, or has just ended");
+    child.wait().expect("it ends");
+    assert!(kept() >= 2, "stages are kept while the job runs");
+    ok(&cosparse(at, &arguments("killed", "cache-killed")));
+    assert!(
+        one == files(&at.join("killed")),
+        "a killed job gives the same bytes when it is started again"
+    );
+
+    reports_agree(&one);
+}
+
+/// Candidates, sizes and sums of one run.
+fn reports_agree(files: &BTreeMap<PathBuf, Vec<u8>>) {
+    let file = |name: &str| {
+        files
+            .get(Path::new(name))
+            .unwrap_or_else(|| panic!("no {name} among {:?}", files.keys()))
+    };
+    let summary = rows(file("summary.csv"));
+    let names: Vec<&str> = summary.iter().map(|r| r["candidate"].as_str()).collect();
+    assert_eq!(names, ["dense", "size", "energy"]);
+    let layers = rows(file("layers.csv"));
+    assert_eq!(
+        layers.len(),
+        3 * 3,
+        "three candidates, three layers that multiply"
+    );
+    for row in &summary {
+        let own: Vec<_> = layers
+            .iter()
+            .filter(|l| l["candidate"] == row["candidate"])
+            .collect();
+        for column in ["kept", "weights", "cycles", "macs_left"] {
+            let sum: u64 = own
+                .iter()
+                .map(|l| l[column].parse::<u64>().expect("a count"))
+                .sum();
+            assert_eq!(sum.to_string(), row[column], "{column} of {}", row["candidate"]);
+        }
+        let prefix = format!("model/{}/", row["candidate"]);
+        let packed: usize = files
+            .iter()
+            .filter(|(path, _)| path.to_string_lossy().starts_with(&prefix))
+            .map(|(_, bytes)| bytes.len())
+            .sum();
+        assert_eq!(packed.to_string(), row["model_bytes"], "sizes are file sizes");
+        assert_eq!(row["accuracy_source"], "measured on the test set");
+        // the packed layers hold as many weights as the report says
+        for layer in &own {
+            let path = files.keys().find(|p| {
+                p.to_string_lossy().starts_with(&prefix)
+                    && p.to_string_lossy()
+                        .ends_with(&format!("-{}.cspl", layer["layer"]))
+            });
+            let bytes = &files[path.expect("a file per layer")];
+            let unpacked = cosparse::compression::pack::unpack(bytes).expect("a packed layer");
+            assert_eq!(
+                unpacked.values.iter().filter(|&&v| v != 0.0).count().to_string(),
+                layer["kept"]
+            );
+        }
+        assert!(files.contains_key(Path::new(&format!("model/{}.safetensors", row["candidate"]))));
+        assert!(files.contains_key(Path::new(&format!("recipe-{}.toml", row["candidate"]))));
+    }
+    let number = |row: &BTreeMap<String, String>, column: &str| row[column].parse::<f64>().expect("a number");
+    assert!(
+        number(&summary[1], "weights_ratio") > 2.0,
+        "chosen for size is smaller than dense"
+    );
+    assert!(
+        number(&summary[2], "energy_pj") <= number(&summary[1], "energy_pj") * 1.000_001,
+        "chosen for energy takes no more than chosen for size"
+    );
+    assert!(!rows(file("admm.csv")).is_empty());
+    let record = String::from_utf8_lossy(file("run.toml"));
+    assert!(
+        record.contains("seed = 1") && record.contains("[data]") && !record.contains("cache"),
+        "{record}"
+    );
+}
+
+#[test]
+fn a_truncated_data_file_is_bad_input() {
+    let directory = place(WORKLOAD);
+    let path = directory.path().join("data/train-images-idx3-ubyte");
+    let bytes = fs::read(&path).expect("it was written");
+    fs::write(&path, &bytes[..bytes.len() / 2]).expect("a writable directory");
+    let run = cosparse(directory.path(), &arguments("out", "cache"));
+    assert_eq!(run.code, 2);
+    insta::assert_snapshot!("truncated_idx", in_directory(&run));
+}
+
+#[test]
+fn no_data_are_bad_input() {
+    let directory = place(WORKLOAD);
+    let gone = cosparse(
+        directory.path(),
+        &[arguments("out", "cache"), vec!["--data", "nowhere"]].concat(),
+    );
+    assert_eq!(gone.code, 2);
+    insta::assert_snapshot!("missing_data", in_directory(&gone));
+    let none = cosparse(directory.path(), &["codesign", "alexnet", "--hw", "admm-nn-40nm"]);
+    assert_eq!(none.code, 2);
+    insta::assert_snapshot!("no_data", in_directory(&none));
+    let other = cosparse(
+        directory.path(),
+        &["codesign", "lenet5", "--hw", "admm-nn-40nm", "--data", "data"],
+    );
+    assert_eq!(other.code, 2);
+    insta::assert_snapshot!("other_data", in_directory(&other));
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_fails_the_job() {
+    let directory = place(&WORKLOAD.replace("learning-rate = 5e-3", "learning-rate = 1e30"));
+    let run = cosparse(directory.path(), &arguments("out", "cache"));
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert_eq!(run.stdout, "");
+    assert!(!directory.path().join("out/summary.csv").exists());
+    insta::assert_snapshot!("nan_loss", in_directory(&run));
+}
+
+#[test]
+fn an_unwritable_cache_is_refused_before_anything_is_trained() {
+    let directory = place(WORKLOAD);
+    fs::write(directory.path().join("file"), "not a directory").expect("a writable directory");
+    let run = cosparse(directory.path(), &arguments("out", "file/cache"));
+    assert_eq!(run.code, 2);
+    insta::assert_snapshot!("unwritable_cache", in_directory(&run));
+}
