@@ -306,7 +306,8 @@ pub fn run(request: &Request<'_>, observer: &mut dyn Observer) -> Result<Outcome
     };
     let dense = baseline(&mut run)?;
     run.say(&format!("dense: validation {:.2} %", 100.0 * dense.validation));
-    let floor = dense.validation - request.max_drop / 100.0;
+    // half of the allowed loss stays in hand: a few thousand validation samples tell accuracies apart to about 0.1 points
+    let floor = dense.validation - 0.5 * request.max_drop / 100.0;
     teach(&mut run, &dense)?;
     let trunk = first_cut(&mut run, &dense)?;
 

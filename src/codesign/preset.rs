@@ -66,7 +66,7 @@ impl Preset {
         // effort: epochs of a step, of polishing, number of steps
         let (baseline, iterations, retrain, settle, rounds, shrink, polish, levels) = match self {
             Self::Quick => (0.35, 4, 1.0, 2.0, 3, 0.7, 2.0, 4),
-            Self::Default => (0.8, 4, 3.0, 8.0, 5, 0.75, 8.0, 8),
+            Self::Default => (0.8, 4, 4.0, 10.0, 4, 0.75, 20.0, 8),
             Self::Thorough => (2.0, 6, 6.0, 30.0, 16, 0.88, 60.0, 12),
         };
         let admm = |iterations, w_step, rho, rho_growth| AdmmOptions {

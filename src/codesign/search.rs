@@ -7,6 +7,7 @@ use super::store::Stage;
 use crate::admm;
 use crate::compression::Mask;
 use crate::compression::structure::Structure;
+use crate::network::Network;
 use crate::training::{Parameters, Role, executor_for};
 
 /// Non-zeros of each weight parameter.
@@ -20,7 +21,8 @@ pub(super) fn kept(parameters: &Parameters) -> Vec<usize> {
 /// Shrinks a pruned network as far as validation accuracy stays at or above `floor`; layers marked `whole` are
 /// left as they are.
 ///
-/// Every step lowers the price by a factor, layers giving up weights by cost and saliency; a step that falls
+/// Every step lowers what weights add to the price by a factor (activations, fillers and other fixed costs are out of
+/// reach), layers giving up weights by cost and saliency; a step that falls
 /// below the floor is undone and the next one is half as large (in the logarithm), until steps are small or the
 /// plan's rounds are used up. `start` itself is the answer if no step holds the floor.
 pub(super) fn shrink(
@@ -36,7 +38,8 @@ pub(super) fn shrink(
     for round in 1..=run.plan.rounds {
         let now = kept(&best.parameters);
         let cost = price.cost(&now)?;
-        let counts = share(run, &best.parameters, price, whole, factor * cost)?;
+        let budget = cost - (1.0 - factor) * reducible(run.network, price, whole, &now)?.min(cost);
+        let counts = share(run, &best.parameters, price, whole, budget)?;
         if counts == now {
             break;
         }
@@ -62,6 +65,12 @@ pub(super) fn shrink(
         }
     }
     Ok(best)
+}
+
+/// The part of the price that goes away with the weights: marginal cost times count, over the layers that may shrink.
+fn reducible(network: &Network, price: &dyn Price, whole: &[bool], kept: &[usize]) -> Result<f64, CodesignError> {
+    let layers = network.weighted().enumerate().filter(|(i, _)| !whole[*i]);
+    layers.map(|(i, l)| Ok(price.unit(kept, i, l.weights())? * kept[i] as f64)).sum()
 }
 
 /// Counts per layer that meet a budget of the price.
