@@ -1,10 +1,10 @@
 //! The job from a dense network to candidates with their costs.
 
 use super::candidate::Candidate;
-use super::costing::Costing;
+use super::costing::{Costing, Price};
 use super::objective::Objective;
 use super::preset::{Plan, Preset};
-use super::search::{kept, shrink};
+use super::search::{Search, kept, shrink};
 use super::store::{Key, Stage, Store, StoreError, fingerprint};
 use crate::admm::{self, Problem, PruneOptions, Record};
 use crate::compression::Mask;
@@ -166,6 +166,12 @@ impl Run<'_> {
         Ok(stage)
     }
 
+    /// The network with its dropout scaled to what is left to be dropped: by √(kept / all), Han et al., NIPS 2015, §3.2.
+    fn lighter(&self, parameters: &Parameters) -> Network {
+        let kept: usize = kept(parameters).iter().sum();
+        self.network.scale_dropout((kept as f32 / self.network.weights().max(1) as f32).sqrt())
+    }
+
     /// Prunes to counts: ADMM, cut, masked retraining.
     pub(super) fn prune(
         &mut self,
@@ -174,7 +180,7 @@ impl Run<'_> {
         keep: &[(Structure, usize)],
         options: &PruneOptions,
     ) -> Result<Stage, CodesignError> {
-        let network = self.network;
+        let network = &self.lighter(&from.parameters);
         let inputs = [bytes(options), bytes(&keep)];
         self.stage(
             name,
@@ -247,7 +253,7 @@ impl Run<'_> {
 
     /// Moves the survivors onto levels.
     pub(super) fn quantise(&mut self, name: &str, from: &Stage, bits: &[u8]) -> Result<Stage, CodesignError> {
-        let (network, options) = (self.network, self.plan.levels.clone());
+        let (network, options) = (&self.lighter(&from.parameters), self.plan.levels.clone());
         self.stage(
             name,
             &[&bytes(&options), bits, &fingerprint(&from.parameters)],
@@ -311,14 +317,18 @@ pub fn run(request: &Request<'_>, observer: &mut dyn Observer) -> Result<Outcome
     teach(&mut run, &dense)?;
     let trunk = first_cut(&mut run, &dense)?;
 
+    let size = choose(&mut run, &trunk, Objective::Size, floor, None)?;
+    let other = if request.objective == Objective::Size {
+        None
+    } else {
+        // the objective's choice may not be bought with accuracy that the choice for size did not give up
+        let floor = floor.max(size.stage.validation);
+        Some(choose(&mut run, &trunk, request.objective, floor, Some(&size))?)
+    };
     let mut chosen = vec![(String::from("dense"), request.objective, dense, Vec::new())];
-    let size = choose(&mut run, &trunk, Objective::Size, floor)?;
-    // the objective's choice may not be bought with accuracy that the choice for size did not give up
-    let floor = floor.max(size.0.validation);
-    chosen.push((Objective::Size.to_string(), Objective::Size, size.0, size.1));
-    if request.objective != Objective::Size {
-        let (stage, bits) = choose(&mut run, &trunk, request.objective, floor)?;
-        chosen.push((request.objective.to_string(), request.objective, stage, bits));
+    chosen.push((Objective::Size.to_string(), Objective::Size, size.stage, size.bits));
+    if let Some(other) = other {
+        chosen.push((request.objective.to_string(), request.objective, other.stage, other.bits));
     }
     let candidates = chosen
         .into_iter()
@@ -448,55 +458,84 @@ fn first_cut(run: &mut Run<'_>, dense: &Stage) -> Result<Stage, CodesignError> {
     Ok(trunk)
 }
 
-/// The smallest network for an objective that holds the floor, on levels. Returns the stage and its bits per
-/// weight parameter.
-fn choose(
-    run: &mut Run<'_>,
-    trunk: &Stage,
-    objective: Objective,
-    floor: f64,
-) -> Result<(Stage, Vec<u8>), CodesignError> {
+/// A choice: the stage on levels, its bits per weight parameter, and its counts.
+struct Choice {
+    stage: Stage,
+    bits: Vec<u8>,
+    kept: Vec<usize>,
+}
+
+/// The portion of the allowed loss by which a step of a search may fall short of the floor: the chosen network is
+/// trained for longer.
+const SEARCH_SLACK: f64 = 0.3;
+
+/// Of another choice's price, what this objective's choice may cost at most.
+const BEAT: f64 = 0.95;
+
+/// The smallest network for an objective that holds the floor, on levels. With a `rival`, the choice for another
+/// objective, the search first comes down below the rival's price.
+fn choose(run: &mut Run<'_>, trunk: &Stage, objective: Objective, floor: f64, rival: Option<&Choice>) -> Result<Choice, CodesignError> {
     let name = objective.to_string();
     let request = run.request;
     let price = Costing::new(request.workload, request.profiles, objective, ASSUMED_BITS)?;
-    let layers = trunk.parameters.weights().count();
-    let mut whole = vec![false; layers];
-    let mut best = shrink(run, &name, trunk.clone(), &price, &whole, floor)?;
+    let goal = rival.map(|r| price.cost(&r.kept)).transpose()?.map(|cost| BEAT * cost);
+    let mut whole = vec![false; trunk.parameters.weights().count()];
+    let slack = SEARCH_SLACK * request.max_drop / 100.0;
+    let search = Search { name: name.clone(), price: &price, whole: &whole, floor: floor - slack, goal };
+    let mut path = shrink(run, trunk.clone(), &search)?;
 
     // layers below their break-even go back to dense, and the slack they give is spent on the others
-    let restore = price.below_break_even(&kept(&best.parameters))?;
+    let restore = price.below_break_even(&kept(&path[path.len() - 1].parameters))?;
     if restore.contains(&true) {
         whole = restore;
-        best = run.restore(&format!("{name}-restore"), &best, &whole)?;
-        best = shrink(run, &format!("{name}-after-restore"), best, &price, &whole, floor)?;
+        let restored = run.restore(&format!("{name}-restore"), &path[path.len() - 1], &whole)?;
+        let search = Search { name: format!("{name}-restored"), price: &price, whole: &whole, floor: floor - slack, goal };
+        path.extend(shrink(run, restored, &search)?);
     }
-    let polish = run.plan.polish.clone();
-    let polished = run.train(&format!("{name}-polish"), &best.parameters, &polish)?;
-    if polished.validation >= best.validation {
-        best = polished;
-    }
-    let mut last = None;
-    for &width in &run.plan.widths.clone() {
-        let bits = vec![width; layers];
-        let levels = run.quantise(&format!("{name}-{width}-bit"), &best, &bits)?;
-        let held = levels.validation >= floor;
-        run.say(&format!(
-            "{name}: {width}-bit levels, validation {:.2} % against {:.2} %{}",
-            100.0 * levels.validation,
-            100.0 * floor,
-            if held { "" } else { ": not enough" }
-        ));
-        let better = last
-            .as_ref()
-            .is_none_or(|(l, _): &(Stage, _)| levels.validation > l.validation);
-        if held || better {
-            last = Some((levels, bits));
-        }
+    // the smallest that still holds on levels, after longer training; the best of those tried if none does
+    let mut best: Option<Choice> = None;
+    for node in path.iter().rev().take(run.plan.candidates) {
+        let (choice, held) = finish(run, &name, node, floor)?;
         if held {
-            break;
+            return Ok(choice);
+        }
+        if best.as_ref().is_none_or(|b| choice.stage.validation > b.stage.validation) {
+            best = Some(choice);
         }
     }
-    Ok(last.expect("a plan has at least one width"))
+    let best = best.expect("a path has a start and a plan tries at least one");
+    run.say(&format!("{name}: nothing tried holds {:.2} % on levels; {:.2} % is the best", 100.0 * floor, 100.0 * best.stage.validation));
+    Ok(best)
+}
+
+/// Trains a chosen support for longer and moves it onto the narrowest levels that hold the floor, or onto the best of
+/// those tried; and whether it holds.
+fn finish(run: &mut Run<'_>, name: &str, node: &Stage, floor: f64) -> Result<(Choice, bool), CodesignError> {
+    let polish = run.plan.polish.clone();
+    let polished = run.train(&format!("{name}-polish"), &node.parameters, &polish)?;
+    let from = if polished.validation >= node.validation { &polished } else { node };
+    let kept = kept(&from.parameters);
+    run.say(&format!("{name}: {} weights trained on, validation {:.2} %", kept.iter().sum::<usize>(), 100.0 * from.validation));
+    let mut best: Option<Choice> = None;
+    for &width in &run.plan.widths.clone() {
+        let bits = vec![width; kept.len()];
+        let stage = run.quantise(&format!("{name}-{width}-bit"), from, &bits)?;
+        let held = stage.validation >= floor;
+        let validation = 100.0 * stage.validation;
+        run.say(&format!(
+            "{name}: {width}-bit levels, validation {validation:.2} % {} {:.2} %",
+            if held { "holds" } else { "falls short of" },
+            100.0 * floor
+        ));
+        let choice = Choice { stage, bits, kept: kept.clone() };
+        if held {
+            return Ok((choice, true));
+        }
+        if best.as_ref().is_none_or(|b| choice.stage.validation > b.stage.validation) {
+            best = Some(choice);
+        }
+    }
+    Ok((best.expect("a plan has at least one width"), false))
 }
 
 /// Width of a surviving weight that prices assume before levels are chosen.

@@ -35,6 +35,8 @@ pub(super) struct Plan {
     pub(super) shrink: f64,
     /// Steps at most, per objective.
     pub(super) rounds: u32,
+    /// Networks of a search's path that are finished at most, the smallest first, until one holds.
+    pub(super) candidates: usize,
     /// Training of the chosen support.
     pub(super) polish: FitOptions,
     /// Levels on the survivors.
@@ -64,10 +66,10 @@ impl Preset {
     /// The preset's schedules under a seed.
     pub(super) fn plan(self, seed: u64) -> Plan {
         // effort: epochs of a step, of polishing, number of steps
-        let (baseline, iterations, retrain, settle, rounds, shrink, polish, levels) = match self {
-            Self::Quick => (0.35, 4, 1.0, 2.0, 3, 0.7, 2.0, 4),
-            Self::Default => (0.8, 4, 4.0, 10.0, 4, 0.75, 20.0, 8),
-            Self::Thorough => (2.0, 6, 6.0, 30.0, 16, 0.88, 60.0, 12),
+        let (baseline, iterations, retrain, settle, rounds, shrink, candidates, polish, levels) = match self {
+            Self::Quick => (0.35, 4, 1.0, 2.0, 3, 0.7, 1, 2.0, 4),
+            Self::Default => (0.8, 4, 4.0, 8.0, 4, 0.75, 2, 16.0, 8),
+            Self::Thorough => (2.0, 8, 8.0, 30.0, 16, 0.88, 3, 60.0, 12),
         };
         let admm = |iterations, w_step, rho, rho_growth| AdmmOptions {
             iterations,
@@ -106,12 +108,13 @@ impl Preset {
             },
             shrink,
             rounds,
+            candidates,
             polish: adam(polish, 3e-3, 0.0, 0.1, 1, seed),
             levels: QuantiseOptions {
                 admm: admm(levels, adam(0.75, 1e-3, 1e-4, 0.0, 0, seed), 5e-3, 1.7),
                 retrain: adam(2.0, 1e-3, 0.0, 0.1, 0, seed),
             },
-            widths: vec![3, 4, 5, 6, 8],
+            widths: if self == Self::Thorough { vec![3, 4, 5, 6, 8] } else { vec![4, 5] },
         }
     }
 }

@@ -18,45 +18,69 @@ pub(super) fn kept(parameters: &Parameters) -> Vec<usize> {
         .collect()
 }
 
-/// Shrinks a pruned network as far as validation accuracy stays at or above `floor`; layers marked `whole` are
-/// left as they are.
+/// What a search is held to.
+pub(super) struct Search<'a> {
+    /// Names its steps.
+    pub(super) name: String,
+    /// What it lowers.
+    pub(super) price: &'a dyn Price,
+    /// Layers that keep all weights they have.
+    pub(super) whole: &'a [bool],
+    /// Validation accuracy that a step must hold, short retraining included.
+    pub(super) floor: f64,
+    /// A price to come down to before accuracy decides: another choice's, which this one must beat.
+    pub(super) goal: Option<f64>,
+}
+
+/// Steps towards a goal at most.
+const STRIDES: u32 = 8;
+
+/// Shrinks a pruned network as far as validation accuracy holds. Returns the networks that held, `start` first, the
+/// smallest last.
 ///
 /// Every step lowers what weights add to the price by a factor (activations, fillers and other fixed costs are out of
-/// reach), layers giving up weights by cost and saliency; a step that falls
-/// below the floor is undone and the next one is half as large (in the logarithm), until steps are small or the
-/// plan's rounds are used up. `start` itself is the answer if no step holds the floor.
-pub(super) fn shrink(
-    run: &mut Run<'_>,
-    name: &str,
-    start: Stage,
-    price: &dyn Price,
-    whole: &[bool],
-    floor: f64,
-) -> Result<Stage, CodesignError> {
-    let mut best = start;
+/// reach), layers giving up weights by cost and saliency. A step that falls below the floor is undone and the next one
+/// is half as large (in the logarithm), until steps are small or the plan's rounds are used up.
+pub(super) fn shrink(run: &mut Run<'_>, start: Stage, search: &Search<'_>) -> Result<Vec<Stage>, CodesignError> {
+    let (price, whole) = (search.price, search.whole);
     let mut factor = run.plan.shrink;
-    for round in 1..=run.plan.rounds {
+    let (mut round, mut stride) = (0, 0);
+    let mut path = vec![start];
+    while round < run.plan.rounds && stride < STRIDES {
+        let best = &path[path.len() - 1];
         let now = kept(&best.parameters);
         let cost = price.cost(&now)?;
-        let budget = cost - (1.0 - factor) * reducible(run.network, price, whole, &now)?.min(cost);
+        let mut budget = cost - (1.0 - factor) * reducible(run.network, price, whole, &now)?.min(cost);
+        let goal = search.goal.filter(|&goal| cost > goal);
+        if let Some(goal) = goal {
+            budget = budget.max(goal);
+            stride += 1;
+        } else {
+            round += 1;
+        }
         let counts = share(run, &best.parameters, price, whole, budget)?;
         if counts == now {
             break;
         }
         let keep: Vec<(Structure, usize)> = counts.iter().map(|&k| (Structure::Unstructured, k)).collect();
         let options = run.plan.step.clone();
-        let step = run.prune(&format!("{name}-{round}"), &best, &keep, &options)?;
-        let held = step.validation >= floor;
+        let step = run.prune(&format!("{}-{}", search.name, round + stride), best, &keep, &options)?;
+        let held = goal.is_some() || step.validation >= search.floor;
         run.say(&format!(
-            "{name} step {round}: {} weights {counts:?}, cost x{:.3}, validation {:.2} % against {:.2} %{}",
+            "{} step {}: {} weights {counts:?}, cost x{:.3}, validation {:.2} % {}",
+            search.name,
+            round + stride,
             counts.iter().sum::<usize>(),
             price.cost(&counts)? / cost,
             100.0 * step.validation,
-            100.0 * floor,
-            if held { "" } else { ": undone" }
+            match (goal, held) {
+                (Some(_), _) => "on the way to its goal".into(),
+                (None, true) => format!("holds {:.2} %", 100.0 * search.floor),
+                (None, false) => format!("against {:.2} %: undone", 100.0 * search.floor),
+            }
         ));
         if held {
-            best = step;
+            path.push(step);
         } else {
             factor = factor.sqrt();
             if factor > 0.95 {
@@ -64,7 +88,7 @@ pub(super) fn shrink(
             }
         }
     }
-    Ok(best)
+    Ok(path)
 }
 
 /// The part of the price that goes away with the weights: marginal cost times count, over the layers that may shrink.

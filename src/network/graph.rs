@@ -101,6 +101,18 @@ impl Network {
         readers
     }
 
+    /// The same network with every dropout rate times a factor in [0, 1].
+    #[must_use]
+    pub fn scale_dropout(&self, factor: f32) -> Self {
+        let mut scaled = self.clone();
+        for layer in scaled.graph.node_weights_mut() {
+            if let Op::Dropout { rate } = &mut layer.op {
+                *rate *= factor.clamp(0.0, 1.0);
+            }
+        }
+        scaled
+    }
+
     /// The input layer.
     #[must_use]
     pub fn input(&self) -> LayerId {
