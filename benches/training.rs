@@ -9,9 +9,23 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 
 fn lenet() -> Result<Network, NetworkError> {
     let conv = |out_channels| {
-        Op::Conv2d(Conv2d { out_channels, kernel: [5, 5], stride: [1, 1], padding: Padding::default(), dilation: [1, 1], groups: 1, bias: true })
+        Op::Conv2d(Conv2d {
+            out_channels,
+            kernel: [5, 5],
+            stride: [1, 1],
+            padding: Padding::default(),
+            dilation: [1, 1],
+            groups: 1,
+            bias: true,
+        })
     };
-    let pool = Op::Pool(Pool { kind: PoolKind::Max, kernel: [2, 2], stride: [2, 2], padding: Padding::default(), ceil: false });
+    let pool = Op::Pool(Pool {
+        kind: PoolKind::Max,
+        kernel: [2, 2],
+        stride: [2, 2],
+        padding: Padding::default(),
+        ceil: false,
+    });
     NetworkBuilder::new()
         .input("image", Shape(vec![1, 28, 28]))
         .layer("conv1", conv(20), &["image"])
@@ -19,10 +33,24 @@ fn lenet() -> Result<Network, NetworkError> {
         .layer("conv2", conv(50), &["pool1"])
         .layer("pool2", pool, &["conv2"])
         .layer("flat", Op::Flatten, &["pool2"])
-        .layer("fc1", Op::Linear { out_features: 500, bias: true }, &["flat"])
+        .layer(
+            "fc1",
+            Op::Linear {
+                out_features: 500,
+                bias: true,
+            },
+            &["flat"],
+        )
         .layer("relu", Op::Activation(Activation::Relu), &["fc1"])
         .layer("drop", Op::Dropout { rate: 0.25 }, &["relu"])
-        .layer("fc2", Op::Linear { out_features: 10, bias: true }, &["drop"])
+        .layer(
+            "fc2",
+            Op::Linear {
+                out_features: 10,
+                bias: true,
+            },
+            &["drop"],
+        )
         .build()
 }
 
@@ -32,7 +60,8 @@ fn training(criterion: &mut Criterion) {
     for batch in [64usize, 128] {
         let inputs: Vec<f32> = (0..batch * 784).map(|i| ((i * 31) % 97) as f32 / 97.0).collect();
         let labels: Vec<u32> = (0..batch as u32).map(|i| i % 10).collect();
-        let mut executor = DenseExecutor::new(&network, Parameters::init(&network, 1)).expect("its own parameters fit");
+        let mut executor =
+            DenseExecutor::new(&network, Parameters::init(&network, 1)).expect("its own parameters fit");
         let mut optimiser = Optimiser::new(OptimiserOptions::adam(5e-5), executor.parameters());
         let mut gradients = executor.parameters().zeros();
         group.throughput(Throughput::Elements(batch as u64));
@@ -40,7 +69,13 @@ fn training(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("step", batch), |b| {
             b.iter(|| {
                 seed += 1;
-                let step = Step { inputs: &inputs, labels: &labels, teacher: None, loss: Loss::CrossEntropy, seed };
+                let step = Step {
+                    inputs: &inputs,
+                    labels: &labels,
+                    teacher: None,
+                    loss: Loss::CrossEntropy,
+                    seed,
+                };
                 executor.gradients(&step, &mut gradients).expect("the batch fits");
                 optimiser.step(executor.parameters_mut(), &gradients, 1e-4);
             });

@@ -5,14 +5,29 @@ use cosparse::network::op::{Activation, Conv2d, Padding, Pool, PoolKind};
 use cosparse::network::{Network, NetworkBuilder, Op, Shape};
 use cosparse::training::data::Samples;
 use cosparse::training::{
-    DenseExecutor, Executor, FitOptions, Loss, OptimiserOptions, Parameters, Schedule, Step, TrainingError, evaluate, fit,
+    DenseExecutor, Executor, FitOptions, Loss, OptimiserOptions, Parameters, Schedule, Step, TrainingError,
+    evaluate, fit,
 };
 
 fn lenet() -> Network {
     let conv = |out_channels| {
-        Op::Conv2d(Conv2d { out_channels, kernel: [5, 5], stride: [1, 1], padding: Padding::default(), dilation: [1, 1], groups: 1, bias: true })
+        Op::Conv2d(Conv2d {
+            out_channels,
+            kernel: [5, 5],
+            stride: [1, 1],
+            padding: Padding::default(),
+            dilation: [1, 1],
+            groups: 1,
+            bias: true,
+        })
     };
-    let pool = Op::Pool(Pool { kind: PoolKind::Max, kernel: [2, 2], stride: [2, 2], padding: Padding::default(), ceil: false });
+    let pool = Op::Pool(Pool {
+        kind: PoolKind::Max,
+        kernel: [2, 2],
+        stride: [2, 2],
+        padding: Padding::default(),
+        ceil: false,
+    });
     NetworkBuilder::new()
         .input("image", Shape(vec![1, 28, 28]))
         .layer("conv1", conv(20), &["image"])
@@ -20,17 +35,35 @@ fn lenet() -> Network {
         .layer("conv2", conv(50), &["pool1"])
         .layer("pool2", pool, &["conv2"])
         .layer("flat", Op::Flatten, &["pool2"])
-        .layer("fc1", Op::Linear { out_features: 500, bias: true }, &["flat"])
+        .layer(
+            "fc1",
+            Op::Linear {
+                out_features: 500,
+                bias: true,
+            },
+            &["flat"],
+        )
         .layer("relu", Op::Activation(Activation::Relu), &["fc1"])
         .layer("drop", Op::Dropout { rate: 0.25 }, &["relu"])
-        .layer("fc2", Op::Linear { out_features: 10, bias: true }, &["drop"])
+        .layer(
+            "fc2",
+            Op::Linear {
+                out_features: 10,
+                bias: true,
+            },
+            &["drop"],
+        )
         .build()
         .expect("LeNet-5 is a network")
 }
 
 /// Images of ten kinds: a bright 7×7 square whose place tells the class, on a pattern that differs by sample.
 fn squares(count: usize) -> Samples {
-    let mut samples = Samples { inputs: vec![0.0; count * 784], labels: Vec::new(), shape: vec![1, 28, 28] };
+    let mut samples = Samples {
+        inputs: vec![0.0; count * 784],
+        labels: Vec::new(),
+        shape: vec![1, 28, 28],
+    };
     for (i, image) in samples.inputs.chunks_exact_mut(784).enumerate() {
         let class = (i * 7) % 10;
         samples.labels.push(class as u32);
@@ -49,7 +82,11 @@ fn options(batch: usize) -> FitOptions {
         epochs: 3.0,
         batch,
         optimiser: OptimiserOptions::adam(5e-5),
-        schedule: Schedule::Cosine { peak: 2e-3, last: 0.0, warm_up: 0.1 },
+        schedule: Schedule::Cosine {
+            peak: 2e-3,
+            last: 0.0,
+            warm_up: 0.1,
+        },
         loss: Loss::CrossEntropy,
         augment_shift: 2,
         seed: 1,
@@ -60,12 +97,28 @@ fn options(batch: usize) -> FitOptions {
 fn learns_to_tell_squares_apart() {
     let network = lenet();
     let samples = squares(600);
-    let mut executor = DenseExecutor::new(&network, Parameters::init(&network, 1)).expect("its own parameters fit");
+    let mut executor =
+        DenseExecutor::new(&network, Parameters::init(&network, 1)).expect("its own parameters fit");
     let before = evaluate(&mut executor, &samples, 100).expect("samples fit");
-    let report = fit(&mut executor, &samples, None, &options(32), &mut |_, _| {}, &mut |_| {}).expect("training runs");
+    let report = fit(
+        &mut executor,
+        &samples,
+        None,
+        &options(32),
+        &mut |_, _| {},
+        &mut |_| {},
+    )
+    .expect("training runs");
     let after = evaluate(&mut executor, &samples, 100).expect("samples fit");
-    assert_eq!(report.steps, 57, "three passes of 18 whole mini-batches and one of 24 samples");
-    assert!(before < 0.4 && after > 0.95, "accuracy {before} before, {after} after, loss {}", report.loss);
+    assert_eq!(
+        report.steps, 57,
+        "three passes of 18 whole mini-batches and one of 24 samples"
+    );
+    assert!(
+        before < 0.4 && after > 0.95,
+        "accuracy {before} before, {after} after, loss {}",
+        report.loss
+    );
 }
 
 /// Weights, gradients and outputs are the same bits on 1, 2 and 4 threads.
@@ -74,12 +127,30 @@ fn threads_change_nothing() {
     let network = lenet();
     let samples = squares(70);
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads start");
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .expect("threads start");
         pool.install(|| {
-            let mut executor = DenseExecutor::new(&network, Parameters::init(&network, 3)).expect("its own parameters fit");
-            fit(&mut executor, &samples, None, &options(24), &mut |_, _| {}, &mut |_| {}).expect("training runs");
+            let mut executor =
+                DenseExecutor::new(&network, Parameters::init(&network, 3)).expect("its own parameters fit");
+            fit(
+                &mut executor,
+                &samples,
+                None,
+                &options(24),
+                &mut |_, _| {},
+                &mut |_| {},
+            )
+            .expect("training runs");
             let outputs = executor.infer(&samples.inputs, 70).expect("samples fit");
-            let weights: Vec<u32> = executor.parameters().list.iter().flat_map(|p| &p.values).map(|v| v.to_bits()).collect();
+            let weights: Vec<u32> = executor
+                .parameters()
+                .list
+                .iter()
+                .flat_map(|p| &p.values)
+                .map(|v| v.to_bits())
+                .collect();
             (weights, outputs.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
         })
     };
@@ -99,14 +170,37 @@ fn a_support_is_kept() {
     weight.support = Some(mask.clone());
     let mut executor = DenseExecutor::new(&network, parameters).expect("its own parameters fit");
     let samples = squares(40);
-    let mut penalty = |_: &Parameters, gradients: &mut [Vec<f32>]| gradients.iter_mut().flatten().for_each(|g| *g += 0.01);
-    fit(&mut executor, &samples, None, &FitOptions { epochs: 1.0, ..options(20) }, &mut penalty, &mut |_| {}).expect("training runs");
+    let mut penalty =
+        |_: &Parameters, gradients: &mut [Vec<f32>]| gradients.iter_mut().flatten().for_each(|g| *g += 0.01);
+    fit(
+        &mut executor,
+        &samples,
+        None,
+        &FitOptions {
+            epochs: 1.0,
+            ..options(20)
+        },
+        &mut penalty,
+        &mut |_| {},
+    )
+    .expect("training runs");
     let weight = executor.parameters().weight("fc1").expect("fc1 has a weight");
     assert_eq!(Mask::of(&weight.values, 500, 800), mask);
     let mut gradients = executor.parameters().zeros();
-    let step = Step { inputs: &samples.inputs, labels: &samples.labels, teacher: None, loss: Loss::CrossEntropy, seed: 9 };
+    let step = Step {
+        inputs: &samples.inputs,
+        labels: &samples.labels,
+        teacher: None,
+        loss: Loss::CrossEntropy,
+        seed: 9,
+    };
     executor.gradients(&step, &mut gradients).expect("samples fit");
-    assert!(gradients[4].iter().enumerate().all(|(i, &g)| g == 0.0 || mask.get(i)));
+    assert!(
+        gradients[4]
+            .iter()
+            .enumerate()
+            .all(|(i, &g)| g == 0.0 || mask.get(i))
+    );
     assert!(gradients[4].iter().any(|&g| g != 0.0));
 }
 
@@ -117,13 +211,31 @@ fn initial_values_depend_on_names_and_seed() {
         let mut builder = NetworkBuilder::new();
         builder.input("in", Shape(vec![6]));
         if more {
-            builder.layer("extra", Op::Linear { out_features: 6, bias: true }, &["in"]);
+            builder.layer(
+                "extra",
+                Op::Linear {
+                    out_features: 6,
+                    bias: true,
+                },
+                &["in"],
+            );
         }
-        builder.layer("last", Op::Linear { out_features: 4, bias: true }, &[if more { "extra" } else { "in" }]);
+        builder.layer(
+            "last",
+            Op::Linear {
+                out_features: 4,
+                bias: true,
+            },
+            &[if more { "extra" } else { "in" }],
+        );
         builder.build().expect("a network")
     };
     let values = |p: &Parameters| p.weight("last").expect("last has a weight").values.clone();
-    let (a, b, c) = (Parameters::init(&net(false), 1), Parameters::init(&net(true), 1), Parameters::init(&net(false), 2));
+    let (a, b, c) = (
+        Parameters::init(&net(false), 1),
+        Parameters::init(&net(true), 1),
+        Parameters::init(&net(false), 2),
+    );
     assert_eq!(values(&a), values(&b));
     assert_ne!(values(&a), values(&c));
 }
@@ -138,7 +250,10 @@ fn initial_spread_follows_the_fan_in() {
         let spread = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / values.len() as f64;
         // five standard errors of a Gaussian's variance, √(2/n)
         let tolerance = 5.0 * (2.0 / values.len() as f64).sqrt();
-        assert!((spread / variance - 1.0).abs() < tolerance, "{layer}: variance {spread}, expected {variance}");
+        assert!(
+            (spread / variance - 1.0).abs() < tolerance,
+            "{layer}: variance {spread}, expected {variance}"
+        );
     }
 }
 
@@ -147,20 +262,64 @@ fn refusals_name_the_place() {
     let network = lenet();
     let mut short = Parameters::init(&network, 1);
     short.list.pop();
-    let message = DenseExecutor::new(&network, short).expect_err("a bias is missing").to_string();
+    let message = DenseExecutor::new(&network, short)
+        .expect_err("a bias is missing")
+        .to_string();
     assert_eq!(message, "parameter `fc2.bias` is missing");
-    let mut executor = DenseExecutor::new(&network, Parameters::init(&network, 1)).expect("its own parameters fit");
+    let mut executor =
+        DenseExecutor::new(&network, Parameters::init(&network, 1)).expect("its own parameters fit");
     let mut gradients = executor.parameters().zeros();
     let inputs = vec![0.5; 784];
-    let step = |labels| Step { inputs: &inputs, labels, teacher: None, loss: Loss::CrossEntropy, seed: 0 };
-    let message = executor.gradients(&step(&[10]), &mut gradients).expect_err("there are ten classes").to_string();
-    assert_eq!(message, "a batch does not fit: label 10 is not one of the network's 10 outputs");
-    let message = executor.gradients(&step(&[1, 2]), &mut gradients).expect_err("one sample is given").to_string();
-    assert_eq!(message, "a batch does not fit: 2 samples need 1568 input values, there are 784");
+    let step = |labels| Step {
+        inputs: &inputs,
+        labels,
+        teacher: None,
+        loss: Loss::CrossEntropy,
+        seed: 0,
+    };
+    let message = executor
+        .gradients(&step(&[10]), &mut gradients)
+        .expect_err("there are ten classes")
+        .to_string();
+    assert_eq!(
+        message,
+        "a batch does not fit: label 10 is not one of the network's 10 outputs"
+    );
+    let message = executor
+        .gradients(&step(&[1, 2]), &mut gradients)
+        .expect_err("one sample is given")
+        .to_string();
+    assert_eq!(
+        message,
+        "a batch does not fit: 2 samples need 1568 input values, there are 784"
+    );
     let mut samples = squares(30);
-    let message = fit(&mut executor, &samples, None, &FitOptions { batch: 0, ..options(1) }, &mut |_, _| {}, &mut |_| {}).expect_err("no batch").to_string();
+    let message = fit(
+        &mut executor,
+        &samples,
+        None,
+        &FitOptions {
+            batch: 0,
+            ..options(1)
+        },
+        &mut |_, _| {},
+        &mut |_| {},
+    )
+    .expect_err("no batch")
+    .to_string();
     assert_eq!(message, "`batch` must be at least 1");
     samples.inputs[20 * 784 + 14 * 28 + 14] = f32::NAN; // met in the first pass of three steps, wherever it is shifted
-    let error = fit(&mut executor, &samples, None, &options(10), &mut |_, _| {}, &mut |_| {}).expect_err("a pixel is not a number");
-    assert!(matches!(error, TrainingError::NotFinite { step: 1..=3 }), "{error}");
+    let error = fit(
+        &mut executor,
+        &samples,
+        None,
+        &options(10),
+        &mut |_, _| {},
+        &mut |_| {},
+    )
+    .expect_err("a pixel is not a number");
+    assert!(
+        matches!(error, TrainingError::NotFinite { step: 1..=3 }),
+        "{error}"
+    );
 }

@@ -80,7 +80,13 @@ pub fn fit(
         batches.load(step / per_epoch, (step % per_epoch) as usize);
         let loss = executor
             .gradients(&batches.step(options, step), &mut gradients)
-            .map_err(|e| if let TrainingError::NotFinite { .. } = e { TrainingError::NotFinite { step: step + 1 } } else { e })?;
+            .map_err(|e| {
+                if let TrainingError::NotFinite { .. } = e {
+                    TrainingError::NotFinite { step: step + 1 }
+                } else {
+                    e
+                }
+            })?;
         penalty(executor.parameters(), &mut gradients);
         let rate = options.schedule.rate(step, steps);
         optimiser.step(executor.parameters_mut(), &gradients, rate);
@@ -88,9 +94,17 @@ pub fn fit(
             sum += f64::from(loss);
             counted += 1;
         }
-        progress(Progress { step: step + 1, steps, loss, rate });
+        progress(Progress {
+            step: step + 1,
+            steps,
+            loss,
+            rate,
+        });
     }
-    Ok(FitReport { steps, loss: if counted == 0 { 0.0 } else { sum / counted as f64 } })
+    Ok(FitReport {
+        steps,
+        loss: if counted == 0 { 0.0 } else { sum / counted as f64 },
+    })
 }
 
 /// The portion of samples whose largest output is that of their label; among equal outputs the first counts.
@@ -101,10 +115,18 @@ pub fn fit(
 pub fn evaluate(executor: &mut dyn Executor, samples: &Samples, batch: usize) -> Result<f64, TrainingError> {
     let elements = check(samples, batch)?;
     let mut right = 0u64;
-    for (inputs, labels) in samples.inputs.chunks(batch * elements).zip(samples.labels.chunks(batch)) {
+    for (inputs, labels) in samples
+        .inputs
+        .chunks(batch * elements)
+        .zip(samples.labels.chunks(batch))
+    {
         let outputs = executor.infer(inputs, labels.len())?;
         let classes = outputs.len() / labels.len();
-        right += outputs.chunks(classes).zip(labels).filter(|(o, l)| largest(o) == **l as usize).count() as u64;
+        right += outputs
+            .chunks(classes)
+            .zip(labels)
+            .filter(|(o, l)| largest(o) == **l as usize)
+            .count() as u64;
     }
     Ok(right as f64 / samples.labels.len() as f64)
 }
@@ -123,14 +145,24 @@ fn largest(values: &[f32]) -> usize {
 /// Elements of a sample, when the samples are whole and there are some.
 fn check(samples: &Samples, batch: usize) -> Result<usize, TrainingError> {
     if batch == 0 {
-        return Err(TrainingError::Option { option: "batch", message: "must be at least 1".into() });
+        return Err(TrainingError::Option {
+            option: "batch",
+            message: "must be at least 1".into(),
+        });
     }
     let elements: usize = samples.shape.iter().product();
     if samples.labels.is_empty() || elements == 0 {
-        return Err(TrainingError::Batch { message: "there are no samples".into() });
+        return Err(TrainingError::Batch {
+            message: "there are no samples".into(),
+        });
     }
     if samples.inputs.len() != samples.labels.len() * elements {
-        let message = format!("{} labels need {} input values, there are {}", samples.labels.len(), samples.labels.len() * elements, samples.inputs.len());
+        let message = format!(
+            "{} labels need {} input values, there are {}",
+            samples.labels.len(),
+            samples.labels.len() * elements,
+            samples.inputs.len()
+        );
         return Err(TrainingError::Batch { message });
     }
     Ok(elements)
@@ -153,20 +185,38 @@ struct Batches<'a> {
 }
 
 impl<'a> Batches<'a> {
-    fn new(samples: &'a Samples, teacher: Option<&'a [f32]>, options: &FitOptions) -> Result<Self, TrainingError> {
+    fn new(
+        samples: &'a Samples,
+        teacher: Option<&'a [f32]>,
+        options: &FitOptions,
+    ) -> Result<Self, TrainingError> {
         let elements = check(samples, options.batch)?;
-        let fail = |option, message: &str| Err(TrainingError::Option { option, message: message.into() });
+        let fail = |option, message: &str| {
+            Err(TrainingError::Option {
+                option,
+                message: message.into(),
+            })
+        };
         if !options.epochs.is_finite() || options.epochs < 0.0 {
             return fail("epochs", "must be a number, not negative");
         }
         if options.augment_shift > 0 && samples.shape.len() != 3 {
-            return fail("augment_shift", "moves samples of shape [C, H, W]; set it to 0 for others");
+            return fail(
+                "augment_shift",
+                "moves samples of shape [C, H, W]; set it to 0 for others",
+            );
         }
         if matches!(options.loss, Loss::Distilled { .. }) && teacher.is_none() {
             return fail("loss", "is a distillation, which needs the teacher's outputs");
         }
         if let Some(t) = teacher.filter(|t| t.is_empty() || t.len() % samples.labels.len() != 0) {
-            return Err(TrainingError::Batch { message: format!("{} teacher outputs do not divide among {} samples", t.len(), samples.labels.len()) });
+            return Err(TrainingError::Batch {
+                message: format!(
+                    "{} teacher outputs do not divide among {} samples",
+                    t.len(),
+                    samples.labels.len()
+                ),
+            });
         }
         Ok(Self {
             samples,
@@ -212,7 +262,8 @@ impl<'a> Batches<'a> {
             self.labels.push(self.samples.labels[i]);
             if let Some(source) = self.source {
                 let classes = source.len() / self.samples.labels.len();
-                self.teacher.extend_from_slice(&source[i * classes..(i + 1) * classes]);
+                self.teacher
+                    .extend_from_slice(&source[i * classes..(i + 1) * classes]);
             }
         }
     }
@@ -224,7 +275,9 @@ impl<'a> Batches<'a> {
             teacher: self.source.map(|_| self.teacher.as_slice()),
             loss: options.loss,
             // an odd multiplier is a bijection of u64: no two steps of a run share a seed
-            seed: options.seed.wrapping_add((step + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            seed: options
+                .seed
+                .wrapping_add((step + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         }
     }
 }
@@ -253,7 +306,9 @@ fn shifted(from: &[f32], to: &mut [f32], shape: &[usize], [down, right]: [isize;
     let (source, target) = (right.min(0).unsigned_abs(), right.max(0).unsigned_abs());
     for (from, to) in from.chunks_exact(h * w).zip(to.chunks_exact_mut(h * w)) {
         for y in 0..h {
-            let Some(row) = y.checked_add_signed(down).filter(|&r| r < h && kept > 0) else { continue };
+            let Some(row) = y.checked_add_signed(down).filter(|&r| r < h && kept > 0) else {
+                continue;
+            };
             to[row * w + target..][..kept].copy_from_slice(&from[y * w + source..][..kept]);
         }
     }

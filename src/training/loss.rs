@@ -73,7 +73,13 @@ mod tests {
         let logits = [0.3f32, -1.2, 0.8, 2.0, 0.1, -0.4];
         let teacher = [1.0f32, 0.0, -1.0, 0.5, 0.25, 3.0];
         let labels = [2, 0];
-        for loss in [Loss::CrossEntropy, Loss::Distilled { temperature: 2.0, weight: 0.7 }] {
+        for loss in [
+            Loss::CrossEntropy,
+            Loss::Distilled {
+                temperature: 2.0,
+                weight: 0.7,
+            },
+        ] {
             let mut g = [0.0; 6];
             loss_and_gradient(loss, &logits, &labels, Some(&teacher), 2, &mut g);
             for k in 0..6 {
@@ -83,7 +89,11 @@ mod tests {
                     loss_and_gradient(loss, &z, &labels, Some(&teacher), 2, &mut [0.0; 6]) / 2.0
                 };
                 let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
-                assert!((numeric - f64::from(g[k])).abs() < 1e-3, "{loss:?} logit {k}: {numeric} against {}", g[k]);
+                assert!(
+                    (numeric - f64::from(g[k])).abs() < 1e-3,
+                    "{loss:?} logit {k}: {numeric} against {}",
+                    g[k]
+                );
             }
         }
     }

@@ -12,8 +12,8 @@ mod parameters;
 mod schedule;
 
 pub use dense::DenseExecutor;
+pub use executor::{Executor, Loss, Step, TrainingError};
 pub use fit::{FitOptions, FitReport, Progress, evaluate, fit};
 pub use optimiser::{Optimiser, OptimiserOptions, Rule};
-pub use schedule::Schedule;
-pub use executor::{Executor, Loss, Step, TrainingError};
 pub use parameters::{Parameter, Parameters, Role};
+pub use schedule::Schedule;

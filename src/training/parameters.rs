@@ -66,12 +66,19 @@ pub(super) struct Specification {
 
 /// The parameters of one layer that reads an input of shape `input`, in order.
 pub(super) fn specifications(layer: &Layer, input: &[usize]) -> Vec<Specification> {
-    let one = |suffix: &str, role, shape| Specification { name: format!("{}.{suffix}", layer.name), role, shape };
+    let one = |suffix: &str, role, shape| Specification {
+        name: format!("{}.{suffix}", layer.name),
+        role,
+        shape,
+    };
     let weight = || one("weight", Role::Weight, layer.weight_shape().unwrap_or_default());
     let last = || vec![input.last().copied().unwrap_or(1)];
     match &layer.op {
         Op::Conv2d(c) if c.bias => vec![weight(), one("bias", Role::Bias, vec![c.out_channels])],
-        Op::Linear { out_features, bias: true } => vec![weight(), one("bias", Role::Bias, vec![*out_features])],
+        Op::Linear {
+            out_features,
+            bias: true,
+        } => vec![weight(), one("bias", Role::Bias, vec![*out_features])],
         Op::Conv2d(_) | Op::Linear { .. } => vec![weight()],
         Op::BatchNorm { .. } => {
             let channels = || vec![input.first().copied().unwrap_or(1)];
@@ -83,29 +90,50 @@ pub(super) fn specifications(layer: &Layer, input: &[usize]) -> Vec<Specificatio
             ]
         }
         Op::LayerNorm { .. } => vec![one("gain", Role::Gain, last()), one("shift", Role::Shift, last())],
-        Op::Embedding { vocabulary, features } => vec![one("table", Role::Table, vec![*vocabulary, *features])],
+        Op::Embedding { vocabulary, features } => {
+            vec![one("table", Role::Table, vec![*vocabulary, *features])]
+        }
         _ => Vec::new(),
     }
 }
 
 /// The parameters of a network, in order.
 pub(super) fn specifications_of(network: &Network) -> Vec<Specification> {
-    let input = |layer: &Layer| layer.inputs.first().map_or_else(Vec::new, |&i| network.layer(i).output.0.clone());
-    network.layers().flat_map(|(_, layer)| specifications(layer, &input(layer))).collect()
+    let input = |layer: &Layer| {
+        layer
+            .inputs
+            .first()
+            .map_or_else(Vec::new, |&i| network.layer(i).output.0.clone())
+    };
+    network
+        .layers()
+        .flat_map(|(_, layer)| specifications(layer, &input(layer)))
+        .collect()
 }
 
 /// Whether a layer's output reaches a ReLU before any other weight or non-linearity on some path.
 fn feeds_relu(network: &Network, id: LayerId) -> bool {
-    network.readers(id).into_iter().any(|reader| match &network.layer(reader).op {
-        Op::Activation(a) => matches!(a, Activation::Relu | Activation::Relu6),
-        Op::BatchNorm { .. } | Op::LayerNorm { .. } | Op::Pool(_) | Op::Dropout { .. } | Op::Flatten | Op::Add | Op::Concat { .. } => feeds_relu(network, reader),
-        _ => false,
-    })
+    network
+        .readers(id)
+        .into_iter()
+        .any(|reader| match &network.layer(reader).op {
+            Op::Activation(a) => matches!(a, Activation::Relu | Activation::Relu6),
+            Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::Pool(_)
+            | Op::Dropout { .. }
+            | Op::Flatten
+            | Op::Add
+            | Op::Concat { .. } => feeds_relu(network, reader),
+            _ => false,
+        })
 }
 
 /// The random stream of a parameter: the FNV-1a hash of its name, so that it does not depend on other layers.
 fn stream(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Standard normal values by the Box–Muller transform.
@@ -132,7 +160,10 @@ impl Parameters {
     pub fn init(network: &Network, seed: u64) -> Self {
         let mut list = Vec::new();
         for (id, layer) in network.layers() {
-            let input = layer.inputs.first().map_or(&[][..], |&i| network.layer(i).output.0.as_slice());
+            let input = layer
+                .inputs
+                .first()
+                .map_or(&[][..], |&i| network.layer(i).output.0.as_slice());
             for Specification { name, role, shape } in specifications(layer, input) {
                 let mut values = vec![0.0; shape.iter().product()];
                 match role {
@@ -146,7 +177,14 @@ impl Parameters {
                     Role::Statistic if name.ends_with(".variance") => values.fill(1.0),
                     Role::Bias | Role::Shift | Role::Statistic => {}
                 }
-                list.push(Parameter { name, layer: layer.name.clone(), role, shape, values, support: None });
+                list.push(Parameter {
+                    name,
+                    layer: layer.name.clone(),
+                    role,
+                    shape,
+                    values,
+                    support: None,
+                });
             }
         }
         Self { list }
@@ -167,12 +205,16 @@ impl Parameters {
     /// The weight of a layer.
     #[must_use]
     pub fn weight(&self, layer: &str) -> Option<&Parameter> {
-        self.list.iter().find(|p| p.role == Role::Weight && p.layer == layer)
+        self.list
+            .iter()
+            .find(|p| p.role == Role::Weight && p.layer == layer)
     }
 
     /// The weight of a layer, to change it.
     pub fn weight_mut(&mut self, layer: &str) -> Option<&mut Parameter> {
-        self.list.iter_mut().find(|p| p.role == Role::Weight && p.layer == layer)
+        self.list
+            .iter_mut()
+            .find(|p| p.role == Role::Weight && p.layer == layer)
     }
 
     /// The weights that are pruned and quantised.

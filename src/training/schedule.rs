@@ -67,7 +67,11 @@ mod tests {
 
     #[test]
     fn steps_fall_at_their_intervals() {
-        let schedule = Schedule::Step { rate: 1.0, factor: 0.5, every: 0.25 };
+        let schedule = Schedule::Step {
+            rate: 1.0,
+            factor: 0.5,
+            every: 0.25,
+        };
         let rates: Vec<f32> = (0..8).map(|s| schedule.rate(s, 8)).collect();
         assert_eq!(rates, [1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]);
     }

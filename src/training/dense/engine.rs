@@ -26,8 +26,19 @@ impl<T: Float> Engine<T> {
     pub(super) fn new(network: &Network, derive_input: bool) -> Result<Self, TrainingError> {
         let plan = Plan::new(network, derive_input)?;
         let empty = vec![Vec::new(); plan.buffers.len()];
-        let spares = plan.nodes.iter().map(|n| vec![Vec::new(); n.inputs.len()]).collect();
-        Ok(Self { values: empty.clone(), gradients: empty, spares, plan, scratch: Scratch::new(), samples: 0 })
+        let spares = plan
+            .nodes
+            .iter()
+            .map(|n| vec![Vec::new(); n.inputs.len()])
+            .collect();
+        Ok(Self {
+            values: empty.clone(),
+            gradients: empty,
+            spares,
+            plan,
+            scratch: Scratch::new(),
+            samples: 0,
+        })
     }
 
     /// Elements of one input sample.
@@ -41,20 +52,37 @@ impl<T: Float> Engine<T> {
     }
 
     /// The outputs of a batch; [`Engine::backward`] may follow when `training`.
-    pub(super) fn forward(&mut self, parameters: &[&[T]], inputs: &[T], samples: usize, training: bool, seed: u64) -> Result<&[T], TrainingError> {
+    pub(super) fn forward(
+        &mut self,
+        parameters: &[&[T]],
+        inputs: &[T],
+        samples: usize,
+        training: bool,
+        seed: u64,
+    ) -> Result<&[T], TrainingError> {
         self.samples = samples;
         self.scratch.prepare();
         for (values, buffer) in self.values.iter_mut().zip(&self.plan.buffers) {
             values.resize(samples * buffer.elements, T::ZERO);
         }
         self.values[self.plan.input].copy_from_slice(inputs);
-        let pass = Pass { samples, training, seed, scratch: &self.scratch };
+        let pass = Pass {
+            samples,
+            training,
+            seed,
+            scratch: &self.scratch,
+        };
         for node in &mut self.plan.nodes {
             let mut output = std::mem::take(&mut self.values[node.output]);
             let inputs: Vec<&[T]> = node.inputs.iter().map(|&i| self.values[i].as_slice()).collect();
-            let done = node.op.forward(&pass, &inputs, &parameters[node.parameters.clone()], &mut output);
+            let done = node
+                .op
+                .forward(&pass, &inputs, &parameters[node.parameters.clone()], &mut output);
             self.values[node.output] = output;
-            done.map_err(|message| TrainingError::Unsupported { layer: node.layer.clone(), message })?;
+            done.map_err(|message| TrainingError::Unsupported {
+                layer: node.layer.clone(),
+                message,
+            })?;
         }
         Ok(&self.values[self.plan.output])
     }
@@ -69,21 +97,36 @@ impl<T: Float> Engine<T> {
 
     /// The derivatives by all parameters (overwritten, one vector each), from the derivative by the output.
     pub(super) fn backward(&mut self, parameters: &[&[T]], seed: u64, d_parameters: &mut [Vec<T>]) {
-        let pass = Pass { samples: self.samples, training: true, seed, scratch: &self.scratch };
+        let pass = Pass {
+            samples: self.samples,
+            training: true,
+            seed,
+            scratch: &self.scratch,
+        };
         let buffers = &self.plan.buffers;
         let mut seen = vec![false; buffers.len()];
         for (node, spares) in self.plan.nodes.iter_mut().zip(&mut self.spares).rev() {
             if !buffers[node.output].derived {
                 continue;
             }
-            let Node { op, inputs, output, parameters: range, .. } = node;
+            let Node {
+                op,
+                inputs,
+                output,
+                parameters: range,
+                ..
+            } = node;
             // a buffer with one reader is written in place, others by way of a spare
             let mut taken: Vec<Option<Vec<T>>> = inputs
                 .iter()
                 .zip(spares.iter_mut())
                 .map(|(&i, spare)| {
                     buffers[i].derived.then(|| {
-                        let mut d = std::mem::take(if buffers[i].uses == 1 { &mut self.gradients[i] } else { spare });
+                        let mut d = std::mem::take(if buffers[i].uses == 1 {
+                            &mut self.gradients[i]
+                        } else {
+                            spare
+                        });
                         d.resize(self.samples * buffers[i].elements, T::ZERO);
                         d
                     })
@@ -97,8 +140,12 @@ impl<T: Float> Engine<T> {
                     output: &self.values[*output],
                     d_output: &self.gradients[*output],
                 };
-                let mut d_inputs: Vec<Option<&mut [T]>> = taken.iter_mut().map(|d| d.as_deref_mut()).collect();
-                let mut d_own: Vec<&mut [T]> = d_parameters[range.clone()].iter_mut().map(Vec::as_mut_slice).collect();
+                let mut d_inputs: Vec<Option<&mut [T]>> =
+                    taken.iter_mut().map(|d| d.as_deref_mut()).collect();
+                let mut d_own: Vec<&mut [T]> = d_parameters[range.clone()]
+                    .iter_mut()
+                    .map(Vec::as_mut_slice)
+                    .collect();
                 op.backward(&pass, &given, &mut d_inputs, &mut d_own);
             }
             for ((&i, spare), d) in inputs.iter().zip(spares).zip(taken) {
@@ -127,18 +174,23 @@ impl<T: Float> Engine<T> {
     /// Mean and unbiased variance of every batch normalisation in the last training batch, with the place of its
     /// first parameter (gain, shift, mean, variance).
     pub(super) fn batch_statistics(&self) -> impl Iterator<Item = (usize, [&[T]; 2])> + '_ {
-        self.plan.nodes.iter().filter_map(|n| Some((n.parameters.start, n.op.batch_statistics()?)))
+        self.plan
+            .nodes
+            .iter()
+            .filter_map(|n| Some((n.parameters.start, n.op.batch_statistics()?)))
     }
 }
 
 /// `sum += term`, in parallel.
 fn add<T: Float>(sum: &mut [T], term: &[T]) {
     const BLOCK: usize = 1 << 14;
-    sum.par_chunks_mut(BLOCK).zip(term.par_chunks(BLOCK)).for_each(|(sum, term)| {
-        pulp::Arch::new().dispatch(|| {
-            for (s, &t) in sum.iter_mut().zip(term) {
-                *s += t;
-            }
+    sum.par_chunks_mut(BLOCK)
+        .zip(term.par_chunks(BLOCK))
+        .for_each(|(sum, term)| {
+            pulp::Arch::new().dispatch(|| {
+                for (s, &t) in sum.iter_mut().zip(term) {
+                    *s += t;
+                }
+            });
         });
-    });
 }

@@ -18,12 +18,22 @@ pub(super) struct Matrix<'a, T> {
 impl<'a, T> Matrix<'a, T> {
     /// Rows one after another, `width` elements apart.
     pub(super) fn rows(data: &'a [T], offset: usize, width: usize) -> Self {
-        Self { data, offset, row: width, col: 1 }
+        Self {
+            data,
+            offset,
+            row: width,
+            col: 1,
+        }
     }
 
     /// The transpose of a matrix whose rows lie `width` elements apart.
     pub(super) fn transposed(data: &'a [T], offset: usize, width: usize) -> Self {
-        Self { data, offset, row: 1, col: width }
+        Self {
+            data,
+            offset,
+            row: 1,
+            col: width,
+        }
     }
 }
 
@@ -56,9 +66,18 @@ pub(super) fn matmul<T: Float>(
         return;
     }
     let inside = |e: Option<usize>, len: usize| e.is_some_and(|e| e <= len);
-    assert!(inside(end(m, k, a.offset, a.row, a.col), a.data.len()), "the left factor lies inside its slice");
-    assert!(inside(end(k, n, b.offset, b.row, b.col), b.data.len()), "the right factor lies inside its slice");
-    assert!(inside(end(m, n, offset, width, 1), out.len()), "the product lies inside its slice");
+    assert!(
+        inside(end(m, k, a.offset, a.row, a.col), a.data.len()),
+        "the left factor lies inside its slice"
+    );
+    assert!(
+        inside(end(k, n, b.offset, b.row, b.col), b.data.len()),
+        "the right factor lies inside its slice"
+    );
+    assert!(
+        inside(end(m, n, offset, width, 1), out.len()),
+        "the product lies inside its slice"
+    );
     assert!(m == 1 || width >= n, "the rows of a product do not overlap");
     assert!(a.data.len().max(b.data.len()).max(out.len()) <= isize::MAX as usize / size_of::<T>());
     let stride = |s: usize| isize::try_from(s).unwrap_or(0); // a stride beyond isize only occurs with one row or column
@@ -126,6 +145,13 @@ mod tests {
     #[should_panic(expected = "the left factor lies inside its slice")]
     fn refuses_a_factor_that_is_too_short() {
         let (a, b) = ([1.0f32; 5], [1.0f32; 6]);
-        matmul([2, 3, 2], Matrix::rows(&a, 0, 3), Matrix::rows(&b, 0, 2), &mut [0.0; 4], (0, 2), false);
+        matmul(
+            [2, 3, 2],
+            Matrix::rows(&a, 0, 3),
+            Matrix::rows(&b, 0, 2),
+            &mut [0.0; 4],
+            (0, 2),
+            false,
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! The dense executor: a network layer by layer over the whole mini-batch, on every core.
 
 mod engine;
+#[cfg(test)]
+mod finite_differences;
 mod float;
 mod matmul;
 mod ops;
@@ -33,7 +35,10 @@ pub struct DenseExecutor {
 
 impl std::fmt::Debug for DenseExecutor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DenseExecutor").field("parameters", &self.parameters.list.len()).field("steps", &self.steps).finish_non_exhaustive()
+        f.debug_struct("DenseExecutor")
+            .field("parameters", &self.parameters.list.len())
+            .field("steps", &self.steps)
+            .finish_non_exhaustive()
     }
 }
 
@@ -48,28 +53,53 @@ impl DenseExecutor {
         let engine = Engine::new(network, false)?;
         let wanted = specifications_of(network);
         for (i, want) in wanted.iter().enumerate() {
-            let fail = |message: String| TrainingError::Parameter { name: want.name.clone(), message };
+            let fail = |message: String| TrainingError::Parameter {
+                name: want.name.clone(),
+                message,
+            };
             let have = parameters.list.get(i).ok_or_else(|| fail("is missing".into()))?;
             if have.name != want.name {
                 return Err(fail(format!("is expected where `{}` stands", have.name)));
             }
             if have.shape != want.shape || have.values.len() != want.shape.iter().product::<usize>() {
-                return Err(fail(format!("has shape {:?} and {} values; the network needs {:?}", have.shape, have.values.len(), want.shape)));
+                return Err(fail(format!(
+                    "has shape {:?} and {} values; the network needs {:?}",
+                    have.shape,
+                    have.values.len(),
+                    want.shape
+                )));
             }
-            if have.support.as_ref().is_some_and(|s| s.len() != have.values.len()) {
+            if have
+                .support
+                .as_ref()
+                .is_some_and(|s| s.len() != have.values.len())
+            {
                 return Err(fail("has a support of another size".into()));
             }
         }
         if let Some(extra) = parameters.list.get(wanted.len()) {
-            return Err(TrainingError::Parameter { name: extra.name.clone(), message: "belongs to no layer of the network".into() });
+            return Err(TrainingError::Parameter {
+                name: extra.name.clone(),
+                message: "belongs to no layer of the network".into(),
+            });
         }
         let mut outside = Vec::with_capacity(parameters.list.len());
         for p in &mut parameters.list {
-            let dead: Vec<u32> = p.support.as_ref().map_or_else(Vec::new, |s| (0..p.values.len()).filter(|&i| !s.get(i)).map(|i| i as u32).collect());
+            let dead: Vec<u32> = p.support.as_ref().map_or_else(Vec::new, |s| {
+                (0..p.values.len())
+                    .filter(|&i| !s.get(i))
+                    .map(|i| i as u32)
+                    .collect()
+            });
             dead.iter().for_each(|&i| p.values[i as usize] = 0.0);
             outside.push(dead);
         }
-        Ok(Self { engine, parameters, outside, steps: 0 })
+        Ok(Self {
+            engine,
+            parameters,
+            outside,
+            steps: 0,
+        })
     }
 
     fn check(&self, inputs: &[f32], samples: usize) -> Result<(), TrainingError> {
@@ -77,7 +107,12 @@ impl DenseExecutor {
         if inputs.len() == want {
             Ok(())
         } else {
-            Err(TrainingError::Batch { message: format!("{samples} samples need {want} input values, there are {}", inputs.len()) })
+            Err(TrainingError::Batch {
+                message: format!(
+                    "{samples} samples need {want} input values, there are {}",
+                    inputs.len()
+                ),
+            })
         }
     }
 
@@ -89,10 +124,16 @@ impl DenseExecutor {
             return fail("it has no samples".into());
         }
         if let Some(label) = step.labels.iter().find(|&&l| l as usize >= classes) {
-            return fail(format!("label {label} is not one of the network's {classes} outputs"));
+            return fail(format!(
+                "label {label} is not one of the network's {classes} outputs"
+            ));
         }
         if let Some(teacher) = step.teacher.filter(|t| t.len() != step.labels.len() * classes) {
-            return fail(format!("{} samples of {classes} classes need as many teacher outputs, there are {}", step.labels.len(), teacher.len()));
+            return fail(format!(
+                "{} samples of {classes} classes need as many teacher outputs, there are {}",
+                step.labels.len(),
+                teacher.len()
+            ));
         }
         Ok(())
     }
@@ -110,11 +151,18 @@ impl Executor for DenseExecutor {
     fn gradients(&mut self, step: &Step<'_>, gradients: &mut [Vec<f32>]) -> Result<f32, TrainingError> {
         self.check_step(step)?;
         if gradients.len() != self.parameters.list.len() {
-            return Err(TrainingError::Batch { message: format!("{} gradients are needed, there are {}", self.parameters.list.len(), gradients.len()) });
+            return Err(TrainingError::Batch {
+                message: format!(
+                    "{} gradients are needed, there are {}",
+                    self.parameters.list.len(),
+                    gradients.len()
+                ),
+            });
         }
         let samples = step.labels.len();
         let values: Vec<&[f32]> = self.parameters.list.iter().map(|p| p.values.as_slice()).collect();
-        self.engine.forward(&values, step.inputs, samples, true, step.seed)?;
+        self.engine
+            .forward(&values, step.inputs, samples, true, step.seed)?;
         let (logits, d_logits) = self.engine.output_and_gradient();
         let sum = loss_and_gradient(step.loss, logits, step.labels, step.teacher, samples, d_logits);
         let loss = (sum / samples as f64) as f32;

@@ -63,14 +63,32 @@ struct Tensor {
 impl<T: Float> Plan<T> {
     /// A plan; `derive_input` asks for the derivative by the input as well.
     pub(super) fn new(network: &Network, derive_input: bool) -> Result<Self, TrainingError> {
-        let mut plan = Self { nodes: Vec::new(), buffers: Vec::new(), input: 0, output: 0 };
-        let places = network.layers().map(|(id, _)| id.index()).max().map_or(0, |m| m + 1);
+        let mut plan = Self {
+            nodes: Vec::new(),
+            buffers: Vec::new(),
+            input: 0,
+            output: 0,
+        };
+        let places = network
+            .layers()
+            .map(|(id, _)| id.index())
+            .max()
+            .map_or(0, |m| m + 1);
         let mut tensors = vec![Tensor::default(); places];
         let mut parameters = 0;
         for (place, (id, layer)) in network.layers().enumerate() {
-            let fail = |message: &str| TrainingError::Unsupported { layer: layer.name.clone(), message: message.into() };
-            let shapes: Vec<&[usize]> = layer.inputs.iter().map(|&i| network.layer(i).output.0.as_slice()).collect();
-            let count = crate::training::parameters::specifications(layer, shapes.first().copied().unwrap_or(&[])).len();
+            let fail = |message: &str| TrainingError::Unsupported {
+                layer: layer.name.clone(),
+                message: message.into(),
+            };
+            let shapes: Vec<&[usize]> = layer
+                .inputs
+                .iter()
+                .map(|&i| network.layer(i).output.0.as_slice())
+                .collect();
+            let count =
+                crate::training::parameters::specifications(layer, shapes.first().copied().unwrap_or(&[]))
+                    .len();
             let range = parameters..parameters + count;
             parameters += count;
             if layer.op == Op::Input {
@@ -82,8 +100,14 @@ impl<T: Float> Plan<T> {
                 continue;
             }
             let layout = match layer.op {
-                Op::Conv2d(_) | Op::Pool(_) | Op::GlobalAveragePool | Op::BatchNorm { .. } => Layout::ChannelsLast,
-                Op::Activation(_) | Op::Add | Op::Concat { .. } | Op::Dropout { .. } if tensors[layer.inputs[0].index()].channels_last.is_some() => Layout::ChannelsLast,
+                Op::Conv2d(_) | Op::Pool(_) | Op::GlobalAveragePool | Op::BatchNorm { .. } => {
+                    Layout::ChannelsLast
+                }
+                Op::Activation(_) | Op::Add | Op::Concat { .. } | Op::Dropout { .. }
+                    if tensors[layer.inputs[0].index()].channels_last.is_some() =>
+                {
+                    Layout::ChannelsLast
+                }
                 _ => Layout::Plain,
             };
             let mut inputs = Vec::with_capacity(shapes.len());
@@ -91,7 +115,10 @@ impl<T: Float> Plan<T> {
                 inputs.push(plan.in_layout(&mut tensors[from.index()], layout, shape, &layer.name));
             }
             if layer.op == Op::Flatten {
-                tensors[id.index()] = Tensor { plain: Some(inputs[0]), channels_last: Some(inputs[0]) };
+                tensors[id.index()] = Tensor {
+                    plain: Some(inputs[0]),
+                    channels_last: Some(inputs[0]),
+                };
                 continue;
             }
             let op = operator(layer, place, &shapes, layout).ok_or_else(|| fail("its shapes do not fit"))?;
@@ -100,20 +127,42 @@ impl<T: Float> Plan<T> {
             tensors[id.index()] = Tensor::holding(output, layout, &layer.output.0);
         }
         let last = network.layer(network.output());
-        plan.output = plan.in_layout(&mut tensors[network.output().index()], Layout::Plain, &last.output.0, &last.name);
+        plan.output = plan.in_layout(
+            &mut tensors[network.output().index()],
+            Layout::Plain,
+            &last.output.0,
+            &last.name,
+        );
         Ok(plan)
     }
 
     fn buffer(&mut self, elements: usize, derived: bool) -> usize {
-        self.buffers.push(Buffer { elements, uses: 0, derived });
+        self.buffers.push(Buffer {
+            elements,
+            uses: 0,
+            derived,
+        });
         self.buffers.len() - 1
     }
 
-    fn push(&mut self, layer: &str, op: Box<dyn Operator<T>>, inputs: Vec<usize>, parameters: Range<usize>, elements: usize) -> usize {
+    fn push(
+        &mut self,
+        layer: &str,
+        op: Box<dyn Operator<T>>,
+        inputs: Vec<usize>,
+        parameters: Range<usize>,
+        elements: usize,
+    ) -> usize {
         let derived = !parameters.is_empty() || inputs.iter().any(|&i| self.buffers[i].derived);
         inputs.iter().for_each(|&i| self.buffers[i].uses += 1);
         let output = self.buffer(elements, derived);
-        self.nodes.push(Node { layer: layer.into(), op, inputs, output, parameters });
+        self.nodes.push(Node {
+            layer: layer.into(),
+            op,
+            inputs,
+            output,
+            parameters,
+        });
         output
     }
 
@@ -122,14 +171,30 @@ impl<T: Float> Plan<T> {
         let elements: usize = shape.iter().product();
         let channels = shape.first().copied().unwrap_or(1);
         let (rows, cols, from, to) = match layout {
-            Layout::Plain => (elements / channels, channels, tensor.channels_last, &mut tensor.plain),
-            Layout::ChannelsLast => (channels, elements / channels, tensor.plain, &mut tensor.channels_last),
+            Layout::Plain => (
+                elements / channels,
+                channels,
+                tensor.channels_last,
+                &mut tensor.plain,
+            ),
+            Layout::ChannelsLast => (
+                channels,
+                elements / channels,
+                tensor.plain,
+                &mut tensor.channels_last,
+            ),
         };
         if let Some(buffer) = *to {
             return buffer;
         }
         let from = from.expect("a tensor that is read was produced in one layout");
-        let buffer = self.push(layer, Box::new(ops::Permute { rows, cols }), vec![from], 0..0, elements);
+        let buffer = self.push(
+            layer,
+            Box::new(ops::Permute { rows, cols }),
+            vec![from],
+            0..0,
+            elements,
+        );
         *to = Some(buffer);
         buffer
     }
@@ -148,20 +213,36 @@ impl Tensor {
 }
 
 /// The operator of a layer, `None` when its shapes lack an axis (which a built network rules out).
-fn operator<T: Float>(layer: &Layer, place: usize, inputs: &[&[usize]], layout: Layout) -> Option<Box<dyn Operator<T>>> {
+fn operator<T: Float>(
+    layer: &Layer,
+    place: usize,
+    inputs: &[&[usize]],
+    layout: Layout,
+) -> Option<Box<dyn Operator<T>>> {
     let (input, output) = (*inputs.first()?, layer.output.0.as_slice());
     let last = *input.last()?;
     Some(match &layer.op {
         Op::Input | Op::Flatten => return None,
-        Op::Conv2d(c) if c.groups > 1 && c.groups == input[0] && c.out_channels == input[0] => Box::new(ops::Depthwise::new(*c, input, output)),
+        Op::Conv2d(c) if c.groups > 1 && c.groups == input[0] && c.out_channels == input[0] => {
+            Box::new(ops::Depthwise::new(*c, input, output))
+        }
         Op::Conv2d(c) => Box::new(ops::Conv::new(*c, input, output)),
-        Op::Linear { out_features, .. } => Box::new(ops::Linear { features: last, out_features: *out_features }),
+        Op::Linear { out_features, .. } => Box::new(ops::Linear {
+            features: last,
+            out_features: *out_features,
+        }),
         Op::MatMul { transpose_b } => {
             let m = input[input.len().checked_sub(2)?];
-            Box::new(ops::Product { sizes: [m, last, *output.last()?], transpose_b: *transpose_b })
+            Box::new(ops::Product {
+                sizes: [m, last, *output.last()?],
+                transpose_b: *transpose_b,
+            })
         }
         Op::Pool(p) => Box::new(ops::Pooling::new(*p, input, output)),
-        Op::GlobalAveragePool => Box::new(ops::GlobalAverage { positions: input[1..].iter().product(), channels: input[0] }),
+        Op::GlobalAveragePool => Box::new(ops::GlobalAverage {
+            positions: input[1..].iter().product(),
+            channels: input[0],
+        }),
         Op::Activation(a) => Box::new(ops::Activate(*a)),
         Op::BatchNorm { eps } => Box::new(ops::BatchNorm::new(input[0], *eps)),
         Op::LayerNorm { eps } => Box::new(ops::LayerNorm::new(last, *eps)),
@@ -175,10 +256,15 @@ fn operator<T: Float>(layer: &Layer, place: usize, inputs: &[&[usize]], layout: 
                     Layout::ChannelsLast => shape[*axis..].iter().product::<usize>() * shape[0],
                 }
             };
-            Box::new(ops::Concat { stretches: inputs.iter().map(|s| stretch(s)).collect() })
+            Box::new(ops::Concat {
+                stretches: inputs.iter().map(|s| stretch(s)).collect(),
+            })
         }
         Op::Softmax => Box::new(ops::Softmax(last)),
-        Op::Embedding { vocabulary, features } => Box::new(ops::Embedding { vocabulary: *vocabulary, features: *features }),
+        Op::Embedding { vocabulary, features } => Box::new(ops::Embedding {
+            vocabulary: *vocabulary,
+            features: *features,
+        }),
         Op::Dropout { rate } => Box::new(ops::Dropout::new(*rate, place, layer.output.elements())),
     })
 }

@@ -10,24 +10,31 @@ pub(in crate::training::dense) struct Activate(pub(in crate::training::dense) Ac
 
 /// Applies `f` to every element.
 fn map<T: Float>(input: &[T], output: &mut [T], f: impl Fn(T) -> T + Sync) {
-    output.par_chunks_mut(BLOCK).zip(input.par_chunks(BLOCK)).for_each(|(output, input)| {
-        vectorised(|| {
-            for (o, &x) in output.iter_mut().zip(input) {
-                *o = f(x);
-            }
+    output
+        .par_chunks_mut(BLOCK)
+        .zip(input.par_chunks(BLOCK))
+        .for_each(|(output, input)| {
+            vectorised(|| {
+                for (o, &x) in output.iter_mut().zip(input) {
+                    *o = f(x);
+                }
+            });
         });
-    });
 }
 
 /// `d_input = d_output · f(x)` where x is the input or the output, whichever the derivative is simpler in.
 fn chain<T: Float>(x: &[T], d_output: &[T], d_input: &mut [T], f: impl Fn(T) -> T + Sync) {
-    d_input.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).zip(d_output.par_chunks(BLOCK)).for_each(|((d_input, x), d_output)| {
-        vectorised(|| {
-            for ((d, &x), &g) in d_input.iter_mut().zip(x).zip(d_output) {
-                *d = g * f(x);
-            }
+    d_input
+        .par_chunks_mut(BLOCK)
+        .zip(x.par_chunks(BLOCK))
+        .zip(d_output.par_chunks(BLOCK))
+        .for_each(|((d_input, x), d_output)| {
+            vectorised(|| {
+                for ((d, &x), &g) in d_input.iter_mut().zip(x).zip(d_output) {
+                    *d = g * f(x);
+                }
+            });
         });
-    });
 }
 
 fn sigmoid<T: Float>(x: T) -> T {
@@ -45,14 +52,38 @@ fn density<T: Float>(x: T) -> T {
 }
 
 impl<T: Float> Operator<T> for Activate {
-    fn forward(&mut self, _: &Pass<'_, T>, inputs: &[&[T]], _: &[&[T]], output: &mut [T]) -> Result<(), String> {
+    fn forward(
+        &mut self,
+        _: &Pass<'_, T>,
+        inputs: &[&[T]],
+        _: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
         let x = inputs[0];
         // comparisons are written so that a value that is not a number stays one
         match self.0 {
-            Activation::Relu => map(x, output, #[inline(always)] |x| if x < T::ZERO { T::ZERO } else { x }),
+            Activation::Relu => map(
+                x,
+                output,
+                #[inline(always)]
+                |x| if x < T::ZERO { T::ZERO } else { x },
+            ),
             Activation::Relu6 => {
                 let six = T::of(6.0);
-                map(x, output, #[inline(always)] move |x| if x < T::ZERO { T::ZERO } else if x > six { six } else { x });
+                map(
+                    x,
+                    output,
+                    #[inline(always)]
+                    move |x| {
+                        if x < T::ZERO {
+                            T::ZERO
+                        } else if x > six {
+                            six
+                        } else {
+                            x
+                        }
+                    },
+                );
             }
             Activation::Gelu => map(x, output, |x| x * normal(x)),
             Activation::Silu => map(x, output, |x| x * sigmoid(x)),
@@ -62,14 +93,34 @@ impl<T: Float> Operator<T> for Activate {
         Ok(())
     }
 
-    fn backward(&mut self, _: &Pass<'_, T>, given: &Given<'_, T>, d_inputs: &mut [Option<&mut [T]>], _: &mut [&mut [T]]) {
-        let Some(d_input) = d_inputs[0].as_deref_mut() else { return };
+    fn backward(
+        &mut self,
+        _: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        _: &mut [&mut [T]],
+    ) {
+        let Some(d_input) = d_inputs[0].as_deref_mut() else {
+            return;
+        };
         let (x, y, g) = (given.inputs[0], given.output, given.d_output);
         match self.0 {
-            Activation::Relu => chain(y, g, d_input, #[inline(always)] |y| if y > T::ZERO { T::ONE } else { T::ZERO }),
+            Activation::Relu => chain(
+                y,
+                g,
+                d_input,
+                #[inline(always)]
+                |y| if y > T::ZERO { T::ONE } else { T::ZERO },
+            ),
             Activation::Relu6 => {
                 let six = T::of(6.0);
-                chain(x, g, d_input, #[inline(always)] move |x| if x > T::ZERO && x < six { T::ONE } else { T::ZERO });
+                chain(
+                    x,
+                    g,
+                    d_input,
+                    #[inline(always)]
+                    move |x| if x > T::ZERO && x < six { T::ONE } else { T::ZERO },
+                );
             }
             Activation::Gelu => chain(x, g, d_input, |x| normal(x) + x * density(x)),
             Activation::Silu => chain(x, g, d_input, |x| {

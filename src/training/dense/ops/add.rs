@@ -8,7 +8,13 @@ use rayon::prelude::*;
 pub(in crate::training::dense) struct Add;
 
 impl<T: Float> Operator<T> for Add {
-    fn forward(&mut self, _: &Pass<'_, T>, inputs: &[&[T]], _: &[&[T]], output: &mut [T]) -> Result<(), String> {
+    fn forward(
+        &mut self,
+        _: &Pass<'_, T>,
+        inputs: &[&[T]],
+        _: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
         output.par_chunks_mut(BLOCK).enumerate().for_each(|(i, output)| {
             let part = |input: &'_ [T]| i * BLOCK..(i * BLOCK + output.len()).min(input.len());
             let ranges: Vec<_> = inputs.iter().map(|input| part(input)).collect();
@@ -22,7 +28,13 @@ impl<T: Float> Operator<T> for Add {
         Ok(())
     }
 
-    fn backward(&mut self, _: &Pass<'_, T>, given: &Given<'_, T>, d_inputs: &mut [Option<&mut [T]>], _: &mut [&mut [T]]) {
+    fn backward(
+        &mut self,
+        _: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        _: &mut [&mut [T]],
+    ) {
         for d_input in d_inputs.iter_mut().flatten() {
             d_input.copy_from_slice(given.d_output);
         }

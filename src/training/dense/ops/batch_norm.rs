@@ -23,7 +23,14 @@ impl<T: Float> BatchNorm<T> {
     /// Normalises each of `channels` channels.
     pub(in crate::training::dense) fn new(channels: usize, eps: f32) -> Self {
         let zeros = || vec![T::ZERO; channels];
-        Self { channels, eps: T::of(f64::from(eps)), mean: zeros(), variance: zeros(), unbiased: zeros(), parts: Vec::new() }
+        Self {
+            channels,
+            eps: T::of(f64::from(eps)),
+            mean: zeros(),
+            variance: zeros(),
+            unbiased: zeros(),
+            parts: Vec::new(),
+        }
     }
 
     fn scales(&self, variance: &[T]) -> Vec<T> {
@@ -32,7 +39,12 @@ impl<T: Float> BatchNorm<T> {
 }
 
 /// Sums `term(sum, row index range)` over fixed shares of `rows`, in order.
-fn sum_rows<T: Float>(rows: usize, sum: &mut [T], parts: &mut Vec<T>, term: impl Fn(&mut [T], std::ops::Range<usize>) + Sync) {
+fn sum_rows<T: Float>(
+    rows: usize,
+    sum: &mut [T],
+    parts: &mut Vec<T>,
+    term: impl Fn(&mut [T], std::ops::Range<usize>) + Sync,
+) {
     let chunk = share(rows, TASKS, 1);
     parts.resize(rows.div_ceil(chunk) * sum.len(), T::ZERO);
     parts.par_chunks_mut(sum.len()).enumerate().for_each(|(i, part)| {
@@ -43,7 +55,13 @@ fn sum_rows<T: Float>(rows: usize, sum: &mut [T], parts: &mut Vec<T>, term: impl
 }
 
 impl<T: Float> Operator<T> for BatchNorm<T> {
-    fn forward(&mut self, pass: &Pass<'_, T>, inputs: &[&[T]], parameters: &[&[T]], output: &mut [T]) -> Result<(), String> {
+    fn forward(
+        &mut self,
+        pass: &Pass<'_, T>,
+        inputs: &[&[T]],
+        parameters: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
         let (x, c) = (inputs[0], self.channels);
         let rows = x.len() / c;
         if pass.training {
@@ -68,23 +86,46 @@ impl<T: Float> Operator<T> for BatchNorm<T> {
                 *v = *v / count;
             }
         }
-        let (mean, variance) = if pass.training { (&self.mean[..], &self.variance[..]) } else { (parameters[2], parameters[3]) };
-        let scale: Vec<T> = self.scales(variance).iter().zip(parameters[0]).map(|(&s, &g)| s * g).collect();
-        let shift: Vec<T> = scale.iter().zip(mean).zip(parameters[1]).map(|((&s, &m), &b)| b - s * m).collect();
+        let (mean, variance) = if pass.training {
+            (&self.mean[..], &self.variance[..])
+        } else {
+            (parameters[2], parameters[3])
+        };
+        let scale: Vec<T> = self
+            .scales(variance)
+            .iter()
+            .zip(parameters[0])
+            .map(|(&s, &g)| s * g)
+            .collect();
+        let shift: Vec<T> = scale
+            .iter()
+            .zip(mean)
+            .zip(parameters[1])
+            .map(|((&s, &m), &b)| b - s * m)
+            .collect();
         let chunk = share(rows, TASKS, 1) * c;
-        output.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(output, x)| {
-            vectorised(|| {
-                for (output, x) in output.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-                    for (((o, &x), &s), &b) in output.iter_mut().zip(x).zip(&scale).zip(&shift) {
-                        *o = x * s + b;
+        output
+            .par_chunks_mut(chunk)
+            .zip(x.par_chunks(chunk))
+            .for_each(|(output, x)| {
+                vectorised(|| {
+                    for (output, x) in output.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                        for (((o, &x), &s), &b) in output.iter_mut().zip(x).zip(&scale).zip(&shift) {
+                            *o = x * s + b;
+                        }
                     }
-                }
+                });
             });
-        });
         Ok(())
     }
 
-    fn backward(&mut self, _: &Pass<'_, T>, given: &Given<'_, T>, d_inputs: &mut [Option<&mut [T]>], d_parameters: &mut [&mut [T]]) {
+    fn backward(
+        &mut self,
+        _: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        d_parameters: &mut [&mut [T]],
+    ) {
         let (x, g, c) = (given.inputs[0], given.d_output, self.channels);
         let rows = x.len() / c;
         let inverse = self.scales(&self.variance);
@@ -93,7 +134,10 @@ impl<T: Float> Operator<T> for BatchNorm<T> {
         let mut sums = vec![T::ZERO; 2 * c];
         sum_rows(rows, &mut sums, &mut self.parts, |sum, rows| {
             let (plain, weighted) = sum.split_at_mut(c);
-            for (x, g) in x[rows.start * c..rows.end * c].chunks_exact(c).zip(g[rows.start * c..rows.end * c].chunks_exact(c)) {
+            for (x, g) in x[rows.start * c..rows.end * c]
+                .chunks_exact(c)
+                .zip(g[rows.start * c..rows.end * c].chunks_exact(c))
+            {
                 super::add_to(plain, g);
                 for (((s, &x), &g), &m) in weighted.iter_mut().zip(x).zip(g).zip(mean) {
                     *s += g * (x - m);
@@ -105,22 +149,38 @@ impl<T: Float> Operator<T> for BatchNorm<T> {
         d_parameters[0].copy_from_slice(d_gain);
         d_parameters[1].copy_from_slice(d_shift);
         d_parameters[2..].iter_mut().for_each(|d| d.fill(T::ZERO));
-        let Some(d_input) = d_inputs[0].as_deref_mut() else { return };
+        let Some(d_input) = d_inputs[0].as_deref_mut() else {
+            return;
+        };
         // dx = gain/σ · (g − Σg/m − x̂·Σ(g·x̂)/m) = a·g + b·x + k
         let count = T::of(rows as f64);
-        let a: Vec<T> = inverse.iter().zip(given.parameters[0]).map(|(&i, &g)| i * g).collect();
+        let a: Vec<T> = inverse
+            .iter()
+            .zip(given.parameters[0])
+            .map(|(&i, &g)| i * g)
+            .collect();
         let b: Vec<T> = (0..c).map(|j| -(a[j] * inverse[j] * d_gain[j] / count)).collect();
-        let k: Vec<T> = (0..c).map(|j| -(a[j] * d_shift[j] / count) - b[j] * mean[j]).collect();
+        let k: Vec<T> = (0..c)
+            .map(|j| -(a[j] * d_shift[j] / count) - b[j] * mean[j])
+            .collect();
         let chunk = share(rows, TASKS, 1) * c;
-        d_input.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).zip(g.par_chunks(chunk)).for_each(|((d, x), g)| {
-            vectorised(|| {
-                for ((d, x), g) in d.chunks_exact_mut(c).zip(x.chunks_exact(c)).zip(g.chunks_exact(c)) {
-                    for (j, d) in d.iter_mut().enumerate() {
-                        *d = a[j] * g[j] + b[j] * x[j] + k[j];
+        d_input
+            .par_chunks_mut(chunk)
+            .zip(x.par_chunks(chunk))
+            .zip(g.par_chunks(chunk))
+            .for_each(|((d, x), g)| {
+                vectorised(|| {
+                    for ((d, x), g) in d
+                        .chunks_exact_mut(c)
+                        .zip(x.chunks_exact(c))
+                        .zip(g.chunks_exact(c))
+                    {
+                        for (j, d) in d.iter_mut().enumerate() {
+                            *d = a[j] * g[j] + b[j] * x[j] + k[j];
+                        }
                     }
-                }
+                });
             });
-        });
     }
 
     fn batch_statistics(&self) -> Option<[&[T]; 2]> {

@@ -10,7 +10,13 @@ pub(in crate::training::dense) struct Concat {
 }
 
 impl<T: Float> Operator<T> for Concat {
-    fn forward(&mut self, _: &Pass<'_, T>, inputs: &[&[T]], _: &[&[T]], output: &mut [T]) -> Result<(), String> {
+    fn forward(
+        &mut self,
+        _: &Pass<'_, T>,
+        inputs: &[&[T]],
+        _: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
         let total: usize = self.stretches.iter().sum();
         for (i, output) in output.chunks_exact_mut(total).enumerate() {
             let mut at = 0;
@@ -22,7 +28,13 @@ impl<T: Float> Operator<T> for Concat {
         Ok(())
     }
 
-    fn backward(&mut self, _: &Pass<'_, T>, given: &Given<'_, T>, d_inputs: &mut [Option<&mut [T]>], _: &mut [&mut [T]]) {
+    fn backward(
+        &mut self,
+        _: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        _: &mut [&mut [T]],
+    ) {
         let total: usize = self.stretches.iter().sum();
         for (i, d_output) in given.d_output.chunks_exact(total).enumerate() {
             let mut at = 0;

@@ -27,7 +27,11 @@ pub(super) struct Sizes {
 impl Sizes {
     /// `input` and `output` are `[C, H, W]`.
     pub(super) fn new(conv: Conv2d, input: &[usize], output: &[usize]) -> Self {
-        Self { input: [input[1], input[2], input[0]], output: [output[1], output[2], output[0]], conv }
+        Self {
+            input: [input[1], input[2], input[0]],
+            output: [output[1], output[2], output[0]],
+            conv,
+        }
     }
 
     /// Elements of one input sample.
@@ -46,13 +50,20 @@ impl Sizes {
         let before = if axis == 0 { c.padding.top } else { c.padding.left };
         let at = out * c.stride[axis]; // input index of tap t is at + t·dilation − before
         let first = before.saturating_sub(at).div_ceil(c.dilation[axis]);
-        let last = (self.input[axis] + before).saturating_sub(at).div_ceil(c.dilation[axis]).min(c.kernel[axis]);
+        let last = (self.input[axis] + before)
+            .saturating_sub(at)
+            .div_ceil(c.dilation[axis])
+            .min(c.kernel[axis]);
         first.min(last)..last
     }
 
     /// The input index under a tap that [`Sizes::taps`] returned.
     pub(super) fn under(&self, axis: usize, out: usize, tap: usize) -> usize {
-        let before = if axis == 0 { self.conv.padding.top } else { self.conv.padding.left };
+        let before = if axis == 0 {
+            self.conv.padding.top
+        } else {
+            self.conv.padding.left
+        };
         out * self.conv.stride[axis] + tap * self.conv.dilation[axis] - before
     }
 }
@@ -71,13 +82,21 @@ pub(in crate::training::dense) struct Conv<T> {
 impl<T: Float> Conv<T> {
     /// `input` and `output` are `[C, H, W]`.
     pub(in crate::training::dense) fn new(conv: Conv2d, input: &[usize], output: &[usize]) -> Self {
-        Self { sizes: Sizes::new(conv, input, output), kernels: Vec::new(), d_kernels: Vec::new(), parts: Vec::new() }
+        Self {
+            sizes: Sizes::new(conv, input, output),
+            kernels: Vec::new(),
+            d_kernels: Vec::new(),
+            parts: Vec::new(),
+        }
     }
 }
 
 impl Sizes {
     fn group_channels(&self) -> [usize; 2] {
-        [self.input[2] / self.conv.groups, self.output[2] / self.conv.groups]
+        [
+            self.input[2] / self.conv.groups,
+            self.output[2] / self.conv.groups,
+        ]
     }
 
     /// Columns of the window matrix of one group.
@@ -88,7 +107,10 @@ impl Sizes {
     /// Whether the map itself is the window matrix.
     fn pointwise(&self) -> bool {
         let c = &self.conv;
-        c.kernel == [1, 1] && c.stride == [1, 1] && c.padding == crate::network::op::Padding::default() && c.groups == 1
+        c.kernel == [1, 1]
+            && c.stride == [1, 1]
+            && c.padding == crate::network::op::Padding::default()
+            && c.groups == 1
     }
 
     /// Samples whose windows are built at a time.
@@ -137,14 +159,22 @@ impl Sizes {
             windows.fill(T::ZERO);
         }
         vectorised(|| {
-            self.runs(group, #[inline(always)] |to, from, len| windows[to..to + len].copy_from_slice(&map[from..from + len]));
+            self.runs(
+                group,
+                #[inline(always)]
+                |to, from, len| windows[to..to + len].copy_from_slice(&map[from..from + len]),
+            );
         });
     }
 
     /// Adds the windows of one group of one sample back to where they were copied from.
     fn scatter<T: Float>(&self, group: usize, windows: &[T], map: &mut [T]) {
         vectorised(|| {
-            self.runs(group, #[inline(always)] |at, to, len| add_to(&mut map[to..to + len], &windows[at..at + len]));
+            self.runs(
+                group,
+                #[inline(always)]
+                |at, to, len| add_to(&mut map[to..to + len], &windows[at..at + len]),
+            );
         });
     }
 
@@ -167,23 +197,41 @@ impl Sizes {
 }
 
 impl<T: Float> Operator<T> for Conv<T> {
-    fn forward(&mut self, pass: &Pass<'_, T>, inputs: &[&[T]], parameters: &[&[T]], output: &mut [T]) -> Result<(), String> {
+    fn forward(
+        &mut self,
+        pass: &Pass<'_, T>,
+        inputs: &[&[T]],
+        parameters: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
         let sizes = self.sizes;
         self.kernels.resize(parameters[0].len(), T::ZERO);
         sizes.reorder(parameters[0], &mut self.kernels, true);
         let (kernels, bias) = (&self.kernels, parameters.get(1).copied());
         let (in_len, out_len) = (sizes.input_len(), sizes.output_len());
         let chunk = share(pass.samples, TASKS, 1);
-        output.par_chunks_mut(chunk * out_len).zip(inputs[0].par_chunks(chunk * in_len)).for_each(|(output, input)| {
-            let block = sizes.block::<T>();
-            for (output, input) in output.chunks_mut(block * out_len).zip(input.chunks(block * in_len)) {
-                sizes.forward(pass, input, kernels, bias, output);
-            }
-        });
+        output
+            .par_chunks_mut(chunk * out_len)
+            .zip(inputs[0].par_chunks(chunk * in_len))
+            .for_each(|(output, input)| {
+                let block = sizes.block::<T>();
+                for (output, input) in output
+                    .chunks_mut(block * out_len)
+                    .zip(input.chunks(block * in_len))
+                {
+                    sizes.forward(pass, input, kernels, bias, output);
+                }
+            });
         Ok(())
     }
 
-    fn backward(&mut self, pass: &Pass<'_, T>, given: &Given<'_, T>, d_inputs: &mut [Option<&mut [T]>], d_parameters: &mut [&mut [T]]) {
+    fn backward(
+        &mut self,
+        pass: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        d_parameters: &mut [&mut [T]],
+    ) {
         let sizes = self.sizes;
         let (weights, biases) = (self.kernels.len(), d_parameters.get(1).map_or(0, |b| b.len()));
         let (in_len, out_len) = (sizes.input_len(), sizes.output_len());
@@ -195,7 +243,11 @@ impl<T: Float> Operator<T> for Conv<T> {
             Some(d) => d.chunks_mut(chunk * in_len).map(Some).collect(),
             None => (0..tasks).map(|_| None).collect(),
         };
-        let bias_parts: Vec<&mut [T]> = if biases == 0 { (0..tasks).map(|_| &mut [][..]).collect() } else { bias_parts.chunks_mut(biases).collect() };
+        let bias_parts: Vec<&mut [T]> = if biases == 0 {
+            (0..tasks).map(|_| &mut [][..]).collect()
+        } else {
+            bias_parts.chunks_mut(biases).collect()
+        };
         let kernels = &self.kernels;
         d_input
             .into_par_iter()
@@ -206,12 +258,20 @@ impl<T: Float> Operator<T> for Conv<T> {
                 if !d_bias.is_empty() {
                     vectorised(|| {
                         d_bias.fill(T::ZERO);
-                        d_output.chunks_exact(d_bias.len()).for_each(|row| add_to(d_bias, row));
+                        d_output
+                            .chunks_exact(d_bias.len())
+                            .for_each(|row| add_to(d_bias, row));
                     });
                 }
                 let block = sizes.block::<T>();
-                for (i, (input, d_output)) in input.chunks(block * in_len).zip(d_output.chunks(block * out_len)).enumerate() {
-                    let d_input = d_input.as_deref_mut().map(|d| &mut d[i * block * in_len..][..input.len()]);
+                for (i, (input, d_output)) in input
+                    .chunks(block * in_len)
+                    .zip(d_output.chunks(block * out_len))
+                    .enumerate()
+                {
+                    let d_input = d_input
+                        .as_deref_mut()
+                        .map(|d| &mut d[i * block * in_len..][..input.len()]);
                     sizes.backward(pass, input, d_output, kernels, d_input, d_kernels, i > 0);
                 }
             });
@@ -229,17 +289,33 @@ impl<T: Float> Operator<T> for Conv<T> {
 
 impl Sizes {
     /// A block of samples forward.
-    fn forward<T: Float>(&self, pass: &Pass<'_, T>, input: &[T], kernels: &[T], bias: Option<&[T]>, output: &mut [T]) {
+    fn forward<T: Float>(
+        &self,
+        pass: &Pass<'_, T>,
+        input: &[T],
+        kernels: &[T],
+        bias: Option<&[T]>,
+        output: &mut [T],
+    ) {
         let [c, k] = self.group_channels();
         let (depth, width) = (self.depth(), self.output[2]);
         let (in_len, positions) = (self.input_len(), self.output[0] * self.output[1]);
         let rows = output.len() / width;
         if let Some(bias) = bias {
-            output.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(bias));
+            output
+                .chunks_exact_mut(width)
+                .for_each(|row| row.copy_from_slice(bias));
         }
         let mut product = |group: usize, windows: &[T]| {
             let kernels = Matrix::transposed(kernels, group * k * depth, depth);
-            matmul([rows, depth, k], Matrix::rows(windows, 0, depth), kernels, output, (group * k, width), bias.is_some());
+            matmul(
+                [rows, depth, k],
+                Matrix::rows(windows, 0, depth),
+                kernels,
+                output,
+                (group * k, width),
+                bias.is_some(),
+            );
         };
         debug_assert_eq!(c * self.conv.groups, self.input[2]);
         if self.pointwise() {
@@ -248,7 +324,10 @@ impl Sizes {
         }
         pass.scratch.with(rows * depth, |windows| {
             for group in 0..self.conv.groups {
-                for (map, windows) in input.chunks_exact(in_len).zip(windows.chunks_exact_mut(positions * depth)) {
+                for (map, windows) in input
+                    .chunks_exact(in_len)
+                    .zip(windows.chunks_exact_mut(positions * depth))
+                {
                     self.gather(group, map, windows);
                 }
                 product(group, windows);
@@ -273,9 +352,23 @@ impl Sizes {
         let (in_len, positions) = (self.input_len(), self.output[0] * self.output[1]);
         let rows = d_output.len() / width;
         if self.pointwise() {
-            matmul([k, rows, depth], Matrix::transposed(d_output, 0, width), Matrix::rows(input, 0, depth), d_kernels, (0, depth), accumulate);
+            matmul(
+                [k, rows, depth],
+                Matrix::transposed(d_output, 0, width),
+                Matrix::rows(input, 0, depth),
+                d_kernels,
+                (0, depth),
+                accumulate,
+            );
             if let Some(d_input) = d_input {
-                matmul([rows, k, depth], Matrix::rows(d_output, 0, width), Matrix::rows(kernels, 0, depth), d_input, (0, depth), false);
+                matmul(
+                    [rows, k, depth],
+                    Matrix::rows(d_output, 0, width),
+                    Matrix::rows(kernels, 0, depth),
+                    d_input,
+                    (0, depth),
+                    false,
+                );
             }
             return;
         }
@@ -284,15 +377,35 @@ impl Sizes {
         }
         pass.scratch.with(rows * depth, |windows| {
             for group in 0..self.conv.groups {
-                for (map, windows) in input.chunks_exact(in_len).zip(windows.chunks_exact_mut(positions * depth)) {
+                for (map, windows) in input
+                    .chunks_exact(in_len)
+                    .zip(windows.chunks_exact_mut(positions * depth))
+                {
                     self.gather(group, map, windows);
                 }
                 let d_rows = Matrix::rows(d_output, group * k, width);
                 let d_cols = Matrix::transposed(d_output, group * k, width);
-                matmul([k, rows, depth], d_cols, Matrix::rows(windows, 0, depth), d_kernels, (group * k * depth, depth), accumulate);
+                matmul(
+                    [k, rows, depth],
+                    d_cols,
+                    Matrix::rows(windows, 0, depth),
+                    d_kernels,
+                    (group * k * depth, depth),
+                    accumulate,
+                );
                 if let Some(d) = d_input.as_deref_mut() {
-                    matmul([rows, k, depth], d_rows, Matrix::rows(kernels, group * k * depth, depth), windows, (0, depth), false);
-                    for (map, windows) in d.chunks_exact_mut(in_len).zip(windows.chunks_exact(positions * depth)) {
+                    matmul(
+                        [rows, k, depth],
+                        d_rows,
+                        Matrix::rows(kernels, group * k * depth, depth),
+                        windows,
+                        (0, depth),
+                        false,
+                    );
+                    for (map, windows) in d
+                        .chunks_exact_mut(in_len)
+                        .zip(windows.chunks_exact(positions * depth))
+                    {
                         self.scatter(group, windows, map);
                     }
                 }

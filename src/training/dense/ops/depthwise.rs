@@ -23,7 +23,12 @@ pub(in crate::training::dense) struct Depthwise<T> {
 impl<T: Float> Depthwise<T> {
     /// `input` and `output` are `[C, H, W]` with equal C, which is also the number of groups.
     pub(in crate::training::dense) fn new(conv: Conv2d, input: &[usize], output: &[usize]) -> Self {
-        Self { sizes: Sizes::new(conv, input, output), kernels: Vec::new(), parts: Vec::new(), sum: Vec::new() }
+        Self {
+            sizes: Sizes::new(conv, input, output),
+            kernels: Vec::new(),
+            parts: Vec::new(),
+            sum: Vec::new(),
+        }
     }
 }
 
@@ -63,7 +68,13 @@ fn transpose<T: Float>(from: &[T], to: &mut [T], rows: usize, cols: usize) {
 }
 
 impl<T: Float> Operator<T> for Depthwise<T> {
-    fn forward(&mut self, pass: &Pass<'_, T>, inputs: &[&[T]], parameters: &[&[T]], output: &mut [T]) -> Result<(), String> {
+    fn forward(
+        &mut self,
+        pass: &Pass<'_, T>,
+        inputs: &[&[T]],
+        parameters: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
         let sizes = self.sizes;
         let c = sizes.output[2];
         self.kernels.resize(parameters[0].len(), T::ZERO);
@@ -71,51 +82,91 @@ impl<T: Float> Operator<T> for Depthwise<T> {
         let (in_len, out_len) = (sizes.input_len(), sizes.output_len());
         let kernels = &self.kernels;
         let _ = pass;
-        output.par_chunks_mut(out_len).zip(inputs[0].par_chunks(in_len)).for_each(|(output, input)| {
-            match parameters.get(1) {
-                Some(bias) => output.chunks_exact_mut(c).for_each(|row| row.copy_from_slice(bias)),
-                None => output.fill(T::ZERO),
-            }
-            vectorised(|| {
-                sizes.taps_of_all(#[inline(always)] |at, tap, from| {
-                    add_product(&mut output[at * c..][..c], &input[from * c..][..c], &kernels[tap * c..][..c]);
+        output
+            .par_chunks_mut(out_len)
+            .zip(inputs[0].par_chunks(in_len))
+            .for_each(|(output, input)| {
+                match parameters.get(1) {
+                    Some(bias) => output
+                        .chunks_exact_mut(c)
+                        .for_each(|row| row.copy_from_slice(bias)),
+                    None => output.fill(T::ZERO),
+                }
+                vectorised(|| {
+                    sizes.taps_of_all(
+                        #[inline(always)]
+                        |at, tap, from| {
+                            add_product(
+                                &mut output[at * c..][..c],
+                                &input[from * c..][..c],
+                                &kernels[tap * c..][..c],
+                            );
+                        },
+                    );
                 });
             });
-        });
         Ok(())
     }
 
-    fn backward(&mut self, pass: &Pass<'_, T>, given: &Given<'_, T>, d_inputs: &mut [Option<&mut [T]>], d_parameters: &mut [&mut [T]]) {
+    fn backward(
+        &mut self,
+        pass: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        d_parameters: &mut [&mut [T]],
+    ) {
         let sizes = self.sizes;
         let c = sizes.output[2];
         let (in_len, out_len) = (sizes.input_len(), sizes.output_len());
         let kernels = &self.kernels;
         if let Some(d_input) = d_inputs[0].as_deref_mut() {
-            d_input.par_chunks_mut(in_len).zip(given.d_output.par_chunks(out_len)).for_each(|(d_input, d_output)| {
-                d_input.fill(T::ZERO);
-                vectorised(|| {
-                    sizes.taps_of_all(#[inline(always)] |at, tap, to| {
-                        add_product(&mut d_input[to * c..][..c], &d_output[at * c..][..c], &kernels[tap * c..][..c]);
+            d_input
+                .par_chunks_mut(in_len)
+                .zip(given.d_output.par_chunks(out_len))
+                .for_each(|(d_input, d_output)| {
+                    d_input.fill(T::ZERO);
+                    vectorised(|| {
+                        sizes.taps_of_all(
+                            #[inline(always)]
+                            |at, tap, to| {
+                                add_product(
+                                    &mut d_input[to * c..][..c],
+                                    &d_output[at * c..][..c],
+                                    &kernels[tap * c..][..c],
+                                );
+                            },
+                        );
                     });
                 });
-            });
         }
         let chunk = share(pass.samples, TASKS, 1);
         let len = kernels.len() + c;
         self.parts.resize(pass.samples.div_ceil(chunk) * len, T::ZERO);
-        let data = given.inputs[0].par_chunks(chunk * in_len).zip(given.d_output.par_chunks(chunk * out_len));
-        self.parts.par_chunks_mut(len).zip(data).for_each(|(part, (input, d_output))| {
-            part.fill(T::ZERO);
-            let (d_kernels, d_bias) = part.split_at_mut(len - c);
-            for (input, d_output) in input.chunks_exact(in_len).zip(d_output.chunks_exact(out_len)) {
-                vectorised(|| {
-                    sizes.taps_of_all(#[inline(always)] |at, tap, from| {
-                        add_product(&mut d_kernels[tap * c..][..c], &d_output[at * c..][..c], &input[from * c..][..c]);
+        let data = given.inputs[0]
+            .par_chunks(chunk * in_len)
+            .zip(given.d_output.par_chunks(chunk * out_len));
+        self.parts
+            .par_chunks_mut(len)
+            .zip(data)
+            .for_each(|(part, (input, d_output))| {
+                part.fill(T::ZERO);
+                let (d_kernels, d_bias) = part.split_at_mut(len - c);
+                for (input, d_output) in input.chunks_exact(in_len).zip(d_output.chunks_exact(out_len)) {
+                    vectorised(|| {
+                        sizes.taps_of_all(
+                            #[inline(always)]
+                            |at, tap, from| {
+                                add_product(
+                                    &mut d_kernels[tap * c..][..c],
+                                    &d_output[at * c..][..c],
+                                    &input[from * c..][..c],
+                                );
+                            },
+                        );
+                        d_output.chunks_exact(c).for_each(|row| add_to(d_bias, row));
                     });
-                    d_output.chunks_exact(c).for_each(|row| add_to(d_bias, row));
-                });
-            }
-        });
+                }
+            });
         self.sum.resize(len, T::ZERO);
         sum_parts(&mut self.sum, &self.parts);
         let (d_kernels, d_bias) = self.sum.split_at(len - c);

@@ -21,7 +21,12 @@ pub(in crate::training::dense) struct Dropout<T> {
 impl<T: Float> Dropout<T> {
     /// Dropout of the layer at place `layer`.
     pub(in crate::training::dense) fn new(rate: f32, layer: usize, elements: usize) -> Self {
-        Self { rate, layer: layer as u64, elements, factors: Vec::new() }
+        Self {
+            rate,
+            layer: layer as u64,
+            elements,
+            factors: Vec::new(),
+        }
     }
 }
 
@@ -34,7 +39,13 @@ fn multiply<T: Float>(output: &mut [T], input: &[T], factors: &[T]) {
 }
 
 impl<T: Float> Operator<T> for Dropout<T> {
-    fn forward(&mut self, pass: &Pass<'_, T>, inputs: &[&[T]], _: &[&[T]], output: &mut [T]) -> Result<(), String> {
+    fn forward(
+        &mut self,
+        pass: &Pass<'_, T>,
+        inputs: &[&[T]],
+        _: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
         if !pass.training || self.rate <= 0.0 {
             output.copy_from_slice(inputs[0]);
             self.factors.clear();
@@ -45,18 +56,37 @@ impl<T: Float> Operator<T> for Dropout<T> {
         let threshold = (f64::from(self.rate) * 4_294_967_296.0) as u32;
         let layer = self.layer << 32;
         self.factors.resize(output.len(), T::ZERO);
-        let tasks = output.par_chunks_mut(len).zip(inputs[0].par_chunks(len)).zip(self.factors.par_chunks_mut(len));
-        tasks.enumerate().for_each(|(sample, ((output, input), factors))| {
-            let mut random = ChaCha8Rng::seed_from_u64(pass.seed);
-            random.set_stream(layer | sample as u64);
-            factors.iter_mut().for_each(|f| *f = if random.next_u32() < threshold { T::ZERO } else { keep });
-            multiply(output, input, factors);
-        });
+        let tasks = output
+            .par_chunks_mut(len)
+            .zip(inputs[0].par_chunks(len))
+            .zip(self.factors.par_chunks_mut(len));
+        tasks
+            .enumerate()
+            .for_each(|(sample, ((output, input), factors))| {
+                let mut random = ChaCha8Rng::seed_from_u64(pass.seed);
+                random.set_stream(layer | sample as u64);
+                factors.iter_mut().for_each(|f| {
+                    *f = if random.next_u32() < threshold {
+                        T::ZERO
+                    } else {
+                        keep
+                    }
+                });
+                multiply(output, input, factors);
+            });
         Ok(())
     }
 
-    fn backward(&mut self, _: &Pass<'_, T>, given: &Given<'_, T>, d_inputs: &mut [Option<&mut [T]>], _: &mut [&mut [T]]) {
-        let Some(d_input) = d_inputs[0].as_deref_mut() else { return };
+    fn backward(
+        &mut self,
+        _: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        _: &mut [&mut [T]],
+    ) {
+        let Some(d_input) = d_inputs[0].as_deref_mut() else {
+            return;
+        };
         if self.factors.is_empty() {
             d_input.copy_from_slice(given.d_output);
         } else {

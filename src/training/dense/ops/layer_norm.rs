@@ -19,7 +19,12 @@ pub(in crate::training::dense) struct LayerNorm<T> {
 impl<T: Float> LayerNorm<T> {
     /// Normalises rows of `features` elements.
     pub(in crate::training::dense) fn new(features: usize, eps: f32) -> Self {
-        Self { features, eps: T::of(f64::from(eps)), rows: Vec::new(), parts: Vec::new() }
+        Self {
+            features,
+            eps: T::of(f64::from(eps)),
+            rows: Vec::new(),
+            parts: Vec::new(),
+        }
     }
 }
 
@@ -28,13 +33,22 @@ fn sum<T: Float>(values: impl Iterator<Item = T>) -> T {
 }
 
 impl<T: Float> Operator<T> for LayerNorm<T> {
-    fn forward(&mut self, _: &Pass<'_, T>, inputs: &[&[T]], parameters: &[&[T]], output: &mut [T]) -> Result<(), String> {
+    fn forward(
+        &mut self,
+        _: &Pass<'_, T>,
+        inputs: &[&[T]],
+        parameters: &[&[T]],
+        output: &mut [T],
+    ) -> Result<(), String> {
         let (c, eps) = (self.features, self.eps);
         let count = T::of(c as f64);
         let (gain, shift) = (parameters[0], parameters[1]);
         self.rows.resize(output.len() / c, [T::ZERO; 2]);
         let chunk = share(output.len() / c, TASKS, 1);
-        let tasks = output.par_chunks_mut(chunk * c).zip(inputs[0].par_chunks(chunk * c)).zip(self.rows.par_chunks_mut(chunk));
+        let tasks = output
+            .par_chunks_mut(chunk * c)
+            .zip(inputs[0].par_chunks(chunk * c))
+            .zip(self.rows.par_chunks_mut(chunk));
         tasks.for_each(|((output, input), rows)| {
             vectorised(|| {
                 for ((output, x), row) in output.chunks_exact_mut(c).zip(input.chunks_exact(c)).zip(rows) {
@@ -51,7 +65,13 @@ impl<T: Float> Operator<T> for LayerNorm<T> {
         Ok(())
     }
 
-    fn backward(&mut self, _: &Pass<'_, T>, given: &Given<'_, T>, d_inputs: &mut [Option<&mut [T]>], d_parameters: &mut [&mut [T]]) {
+    fn backward(
+        &mut self,
+        _: &Pass<'_, T>,
+        given: &Given<'_, T>,
+        d_inputs: &mut [Option<&mut [T]>],
+        d_parameters: &mut [&mut [T]],
+    ) {
         let c = self.features;
         let count = T::of(c as f64);
         let gain = given.parameters[0];
@@ -59,34 +79,52 @@ impl<T: Float> Operator<T> for LayerNorm<T> {
         let tasks = self.rows.len().div_ceil(chunk);
         // Σ g·x̂ and Σ g of each task, side by side
         self.parts.resize(tasks * 2 * c, T::ZERO);
-        let data = given.inputs[0].par_chunks(chunk * c).zip(given.d_output.par_chunks(chunk * c)).zip(self.rows.par_chunks(chunk));
-        data.clone().zip(self.parts.par_chunks_mut(2 * c)).for_each(|(((x, g), rows), part)| {
-            part.fill(T::ZERO);
-            let (d_gain, d_shift) = part.split_at_mut(c);
-            vectorised(|| {
-                for ((x, g), &[mean, inverse]) in x.chunks_exact(c).zip(g.chunks_exact(c)).zip(rows) {
-                    super::add_to(d_shift, g);
-                    for ((d, &x), &g) in d_gain.iter_mut().zip(x).zip(g) {
-                        *d += g * (x - mean) * inverse;
+        let data = given.inputs[0]
+            .par_chunks(chunk * c)
+            .zip(given.d_output.par_chunks(chunk * c))
+            .zip(self.rows.par_chunks(chunk));
+        data.clone()
+            .zip(self.parts.par_chunks_mut(2 * c))
+            .for_each(|(((x, g), rows), part)| {
+                part.fill(T::ZERO);
+                let (d_gain, d_shift) = part.split_at_mut(c);
+                vectorised(|| {
+                    for ((x, g), &[mean, inverse]) in x.chunks_exact(c).zip(g.chunks_exact(c)).zip(rows) {
+                        super::add_to(d_shift, g);
+                        for ((d, &x), &g) in d_gain.iter_mut().zip(x).zip(g) {
+                            *d += g * (x - mean) * inverse;
+                        }
                     }
-                }
+                });
             });
-        });
         let mut sums = vec![T::ZERO; 2 * c];
         sum_parts(&mut sums, &self.parts);
         d_parameters[0].copy_from_slice(&sums[..c]);
         d_parameters[1].copy_from_slice(&sums[c..]);
-        let Some(d_input) = d_inputs[0].as_deref_mut() else { return };
-        data.zip(d_input.par_chunks_mut(chunk * c)).for_each(|(((x, g), rows), d)| {
-            vectorised(|| {
-                for (((x, g), &[mean, inverse]), d) in x.chunks_exact(c).zip(g.chunks_exact(c)).zip(rows).zip(d.chunks_exact_mut(c)) {
-                    let plain = sum(g.iter().zip(gain).map(|(&g, &w)| g * w)) / count;
-                    let along = sum(g.iter().zip(gain).zip(x).map(|((&g, &w), &x)| g * w * (x - mean) * inverse)) / count;
-                    for (((d, &x), &g), &w) in d.iter_mut().zip(x).zip(g).zip(gain) {
-                        *d = inverse * (g * w - plain - (x - mean) * inverse * along);
+        let Some(d_input) = d_inputs[0].as_deref_mut() else {
+            return;
+        };
+        data.zip(d_input.par_chunks_mut(chunk * c))
+            .for_each(|(((x, g), rows), d)| {
+                vectorised(|| {
+                    for (((x, g), &[mean, inverse]), d) in x
+                        .chunks_exact(c)
+                        .zip(g.chunks_exact(c))
+                        .zip(rows)
+                        .zip(d.chunks_exact_mut(c))
+                    {
+                        let plain = sum(g.iter().zip(gain).map(|(&g, &w)| g * w)) / count;
+                        let along = sum(g
+                            .iter()
+                            .zip(gain)
+                            .zip(x)
+                            .map(|((&g, &w), &x)| g * w * (x - mean) * inverse))
+                            / count;
+                        for (((d, &x), &g), &w) in d.iter_mut().zip(x).zip(g).zip(gain) {
+                            *d = inverse * (g * w - plain - (x - mean) * inverse * along);
+                        }
                     }
-                }
+                });
             });
-        });
     }
 }
