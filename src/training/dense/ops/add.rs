@@ -19,7 +19,7 @@ impl<T: Float> Operator<T> for Add {
             let part = |input: &'_ [T]| i * BLOCK..(i * BLOCK + output.len()).min(input.len());
             let ranges: Vec<_> = inputs.iter().map(|input| part(input)).collect();
             output.copy_from_slice(&inputs[0][ranges[0].clone()]);
-            vectorised(|| {
+            vectorised(#[inline(always)] || {
                 for (input, range) in inputs.iter().zip(&ranges).skip(1) {
                     add_to(output, &input[range.clone()]);
                 }

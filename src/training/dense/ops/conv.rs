@@ -173,8 +173,8 @@ impl Sizes {
         if self.transposed() {
             let rows = maps.len() * positions;
             for (i, map) in maps.enumerate() {
-                vectorised(|| {
-                    self.lines(|tap, row, x, from, step, count| {
+                vectorised(#[inline(always)] || {
+                    self.lines(#[inline(always)] |tap, row, x, from, step, count| {
                         let to = &mut windows[tap * rows + i * positions + row + x..][..count];
                         let from = &map[from + group..];
                         if step == 1 {
@@ -188,7 +188,7 @@ impl Sizes {
             return;
         }
         for (map, windows) in maps.zip(windows.chunks_exact_mut(positions * self.depth())) {
-            vectorised(|| {
+            vectorised(#[inline(always)] || {
                 self.runs(
                     group,
                     #[inline(always)]
@@ -205,8 +205,8 @@ impl Sizes {
         if self.transposed() {
             let rows = maps.len() * positions;
             for (i, map) in maps.enumerate() {
-                vectorised(|| {
-                    self.lines(|tap, row, x, to, step, count| {
+                vectorised(#[inline(always)] || {
+                    self.lines(#[inline(always)] |tap, row, x, to, step, count| {
                         let from = &windows[tap * rows + i * positions + row + x..][..count];
                         let to = &mut map[to + group..];
                         to.iter_mut().step_by(step).zip(from).for_each(|(to, &v)| *to += v);
@@ -216,7 +216,7 @@ impl Sizes {
             return;
         }
         for (map, windows) in maps.zip(windows.chunks_exact(positions * self.depth())) {
-            vectorised(|| {
+            vectorised(#[inline(always)] || {
                 self.runs(
                     group,
                     #[inline(always)]
@@ -328,7 +328,7 @@ impl<T: Float> Operator<T> for Conv<T> {
             .zip(weight_parts.par_chunks_mut(weights).zip(bias_parts))
             .for_each(|(((mut d_input, input), d_output), (d_kernels, d_bias))| {
                 if !d_bias.is_empty() {
-                    vectorised(|| {
+                    vectorised(#[inline(always)] || {
                         d_bias.fill(T::ZERO);
                         d_output
                             .chunks_exact(d_bias.len())

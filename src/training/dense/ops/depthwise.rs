@@ -92,7 +92,7 @@ impl<T: Float> Operator<T> for Depthwise<T> {
                         .for_each(|row| row.copy_from_slice(bias)),
                     None => output.fill(T::ZERO),
                 }
-                vectorised(|| {
+                vectorised(#[inline(always)] || {
                     sizes.taps_of_all(
                         #[inline(always)]
                         |at, tap, from| {
@@ -125,7 +125,7 @@ impl<T: Float> Operator<T> for Depthwise<T> {
                 .zip(given.d_output.par_chunks(out_len))
                 .for_each(|(d_input, d_output)| {
                     d_input.fill(T::ZERO);
-                    vectorised(|| {
+                    vectorised(#[inline(always)] || {
                         sizes.taps_of_all(
                             #[inline(always)]
                             |at, tap, to| {
@@ -152,7 +152,7 @@ impl<T: Float> Operator<T> for Depthwise<T> {
                 part.fill(T::ZERO);
                 let (d_kernels, d_bias) = part.split_at_mut(len - c);
                 for (input, d_output) in input.chunks_exact(in_len).zip(d_output.chunks_exact(out_len)) {
-                    vectorised(|| {
+                    vectorised(#[inline(always)] || {
                         sizes.taps_of_all(
                             #[inline(always)]
                             |at, tap, from| {

@@ -31,7 +31,7 @@ impl<T: Float> Dropout<T> {
 }
 
 fn multiply<T: Float>(output: &mut [T], input: &[T], factors: &[T]) {
-    vectorised(|| {
+    vectorised(#[inline(always)] || {
         for ((o, &x), &f) in output.iter_mut().zip(input).zip(factors) {
             *o = x * f;
         }

@@ -50,7 +50,7 @@ impl<T: Float> Operator<T> for LayerNorm<T> {
             .zip(inputs[0].par_chunks(chunk * c))
             .zip(self.rows.par_chunks_mut(chunk));
         tasks.for_each(|((output, input), rows)| {
-            vectorised(|| {
+            vectorised(#[inline(always)] || {
                 for ((output, x), row) in output.chunks_exact_mut(c).zip(input.chunks_exact(c)).zip(rows) {
                     let mean = sum(x.iter().copied()) / count;
                     let variance = sum(x.iter().map(|&x| (x - mean) * (x - mean))) / count;
@@ -88,7 +88,7 @@ impl<T: Float> Operator<T> for LayerNorm<T> {
             .for_each(|(((x, g), rows), part)| {
                 part.fill(T::ZERO);
                 let (d_gain, d_shift) = part.split_at_mut(c);
-                vectorised(|| {
+                vectorised(#[inline(always)] || {
                     for ((x, g), &[mean, inverse]) in x.chunks_exact(c).zip(g.chunks_exact(c)).zip(rows) {
                         super::add_to(d_shift, g);
                         for ((d, &x), &g) in d_gain.iter_mut().zip(x).zip(g) {
@@ -106,7 +106,7 @@ impl<T: Float> Operator<T> for LayerNorm<T> {
         };
         data.zip(d_input.par_chunks_mut(chunk * c))
             .for_each(|(((x, g), rows), d)| {
-                vectorised(|| {
+                vectorised(#[inline(always)] || {
                     for (((x, g), &[mean, inverse]), d) in x
                         .chunks_exact(c)
                         .zip(g.chunks_exact(c))

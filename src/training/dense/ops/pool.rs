@@ -74,33 +74,50 @@ impl Pooling {
     /// The largest value of every window, the first one where several are equal.
     #[inline(always)]
     fn max<T: Float>(&self, input: &[T], output: &mut [T], winners: &mut [u32]) {
-        let c = self.input[2];
         self.windows(
             #[inline(always)]
             |window| {
-                let out = &mut output[window.at..][..c];
-                let win = &mut winners[window.at..][..c];
-                let mut first = true;
-                self.taps(
-                    window,
-                    #[inline(always)]
-                    |tap, from| {
-                        let values = &input[from..][..c];
-                        if std::mem::take(&mut first) {
-                            out.copy_from_slice(values);
-                            win.fill(tap);
-                            return;
-                        }
-                        for ((o, win), &x) in out.iter_mut().zip(win.iter_mut()).zip(values) {
-                            // a value that is not a number must show in the loss
-                            let better = x > *o || x.is_nan();
-                            *o = if better { x } else { *o };
-                            *win = if better { tap } else { *win };
-                        }
-                    },
-                );
+                let mut channel = 0;
+                channel = self.max_of::<T, 16>(channel, window, input, output, winners);
+                channel = self.max_of::<T, 8>(channel, window, input, output, winners);
+                channel = self.max_of::<T, 4>(channel, window, input, output, winners);
+                self.max_of::<T, 1>(channel, window, input, output, winners);
             },
         );
+    }
+
+    /// The largest values of a window from `channel` on, `N` channels at a time, which then stay in registers;
+    /// returns the first channel that is left.
+    #[inline(always)]
+    fn max_of<T: Float, const N: usize>(
+        &self,
+        mut channel: usize,
+        window: &Window,
+        input: &[T],
+        output: &mut [T],
+        winners: &mut [u32],
+    ) -> usize {
+        while channel + N <= self.input[2] {
+            let mut best = [T::ZERO; N];
+            let mut win = [u32::MAX; N];
+            self.taps(
+                window,
+                #[inline(always)]
+                |tap, from| {
+                    let values = &input[from + channel..][..N];
+                    for i in 0..N {
+                        // the first tap always counts; a value that is not a number must show in the loss
+                        let better = (win[i] == u32::MAX) | (values[i] > best[i]) | values[i].is_nan();
+                        best[i] = if better { values[i] } else { best[i] };
+                        win[i] = if better { tap } else { win[i] };
+                    }
+                },
+            );
+            output[window.at + channel..][..N].copy_from_slice(&best);
+            winners[window.at + channel..][..N].copy_from_slice(&win);
+            channel += N;
+        }
+        channel
     }
 
     /// The mean of every window, positions over padding not counted.
@@ -123,37 +140,63 @@ impl Pooling {
         );
     }
 
-    /// Adds every output's derivative to the input that won, or shares it out.
+    /// Whether every position of the map lies in exactly one window.
+    fn tiled(&self) -> bool {
+        let [h, w, _] = self.input;
+        let [p, q, _] = self.output;
+        let [r, s] = self.pool.kernel;
+        self.pool.stride == [r, s] && [p * r, q * s] == [h, w]
+    }
+
+    /// Gives every output's derivative to the input that won, or shares it out: added up, or written where windows
+    /// are `TILED`.
     #[inline(always)]
-    fn spread<T: Float>(&self, d_output: &[T], winners: &[u32], d_input: &mut [T]) {
-        let c = self.input[2];
+    fn spread<T: Float, const TILED: bool>(&self, d_output: &[T], winners: &[u32], d_input: &mut [T]) {
         self.windows(
             #[inline(always)]
             |window| {
-                let g = &d_output[window.at..][..c];
-                let win = &winners[window.at..][..c];
-                let scale = scale::<T>(window);
-                self.taps(
-                    window,
-                    #[inline(always)]
-                    |tap, to| {
-                        let d = &mut d_input[to..][..c];
-                        match self.pool.kind {
-                            PoolKind::Max => {
-                                for ((d, &g), &win) in d.iter_mut().zip(g).zip(win) {
-                                    *d += if win == tap { g } else { T::ZERO };
-                                }
-                            }
-                            PoolKind::Average => {
-                                for (d, &g) in d.iter_mut().zip(g) {
-                                    *d += g * scale;
-                                }
-                            }
-                        }
-                    },
-                );
+                let mut channel = 0;
+                channel = self.spread_of::<T, TILED, 16>(channel, window, d_output, winners, d_input);
+                channel = self.spread_of::<T, TILED, 8>(channel, window, d_output, winners, d_input);
+                channel = self.spread_of::<T, TILED, 4>(channel, window, d_output, winners, d_input);
+                self.spread_of::<T, TILED, 1>(channel, window, d_output, winners, d_input);
             },
         );
+    }
+
+    /// As [`Pooling::max_of`], for derivatives.
+    #[inline(always)]
+    fn spread_of<T: Float, const TILED: bool, const N: usize>(
+        &self,
+        mut channel: usize,
+        window: &Window,
+        d_output: &[T],
+        winners: &[u32],
+        d_input: &mut [T],
+    ) -> usize {
+        let scale = scale::<T>(window);
+        while channel + N <= self.input[2] {
+            let (mut g, mut win) = ([T::ZERO; N], [0; N]);
+            g.copy_from_slice(&d_output[window.at + channel..][..N]);
+            win.copy_from_slice(&winners[window.at + channel..][..N]);
+            self.taps(
+                window,
+                #[inline(always)]
+                |tap, to| {
+                    let d = &mut d_input[to + channel..][..N];
+                    for i in 0..N {
+                        let share = match self.pool.kind {
+                            PoolKind::Max if win[i] == tap => g[i],
+                            PoolKind::Max => T::ZERO,
+                            PoolKind::Average => g[i] * scale,
+                        };
+                        d[i] = if TILED { share } else { d[i] + share };
+                    }
+                },
+            );
+            channel += N;
+        }
+        channel
     }
 }
 
@@ -180,7 +223,7 @@ impl<T: Float> Operator<T> for Pooling {
         tasks.zip(winners.par_chunks_mut(chunk * o)).for_each(|((output, input), winners)| {
             let samples = output.chunks_exact_mut(o).zip(input.chunks_exact(i)).zip(winners.chunks_exact_mut(o));
             for ((output, input), winners) in samples {
-                vectorised(|| match this.pool.kind {
+                vectorised(#[inline(always)] || match this.pool.kind {
                     PoolKind::Max => this.max(input, output, winners),
                     PoolKind::Average => this.mean(input, output),
                 });
@@ -205,8 +248,12 @@ impl<T: Float> Operator<T> for Pooling {
         tasks.zip(self.winners.par_chunks(chunk * o)).for_each(|((d_input, d_output), winners)| {
             let samples = d_input.chunks_exact_mut(i).zip(d_output.chunks_exact(o)).zip(winners.chunks_exact(o));
             for ((d_input, d_output), winners) in samples {
-                d_input.fill(T::ZERO);
-                vectorised(|| this.spread(d_output, winners, d_input));
+                if this.tiled() {
+                    vectorised(#[inline(always)] || this.spread::<T, true>(d_output, winners, d_input));
+                } else {
+                    d_input.fill(T::ZERO);
+                    vectorised(#[inline(always)] || this.spread::<T, false>(d_output, winners, d_input));
+                }
             }
         });
     }
