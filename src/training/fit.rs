@@ -222,7 +222,10 @@ impl<'a> Batches<'a> {
             samples,
             source: teacher,
             batch: options.batch,
-            shift: options.augment_shift,
+            // beyond the map's own size a shift leaves nothing to move
+            shift: options
+                .augment_shift
+                .min(samples.shape.iter().copied().max().unwrap_or(0)),
             seed: options.seed,
             elements,
             order: Vec::new(),
@@ -254,8 +257,9 @@ impl<'a> Batches<'a> {
             if self.shift == 0 {
                 to.copy_from_slice(sample);
             } else {
-                let choices = 2 * self.shift as u64 + 1;
-                let mut offset = || below(&mut self.shifts, choices) as isize - self.shift as isize;
+                #[allow(clippy::cast_possible_wrap)] // a shift is no larger than the map
+                let mut offset =
+                    || below(&mut self.shifts, 2 * self.shift as u64 + 1) as isize - self.shift as isize;
                 let moves = [offset(), offset()];
                 shifted(sample, to, &self.samples.shape, moves);
             }
@@ -315,6 +319,7 @@ fn shifted(from: &[f32], to: &mut [f32], shape: &[usize], [down, right]: [isize;
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // values are moved, not computed
 mod tests {
     use super::*;
 

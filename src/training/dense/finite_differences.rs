@@ -2,7 +2,7 @@
 //! convolution against its definition.
 //!
 //! With a step of 1e-6 the differences are exact to about 1e-9 of the loss; derivatives must agree to 1e-6, relative
-//! above 1. Where the two one-sided differences disagree the function has a kink (ReLU, max pooling) and has no
+//! above 1. Where the two one-sided differences disagree the function has a kink (`ReLU`, max pooling) and has no
 //! derivative to compare; at most one position in ten may be such.
 
 use super::engine::Engine;

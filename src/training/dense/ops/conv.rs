@@ -107,10 +107,7 @@ impl Sizes {
     /// Whether the map itself is the window matrix.
     fn pointwise(&self) -> bool {
         let c = &self.conv;
-        c.kernel == [1, 1]
-            && c.stride == [1, 1]
-            && c.padding == Padding::default()
-            && c.groups == 1
+        c.kernel == [1, 1] && c.stride == [1, 1] && c.padding == Padding::default() && c.groups == 1
     }
 
     /// Samples whose windows are built at a time.
@@ -160,7 +157,11 @@ impl Sizes {
 
     /// The window matrix of one group of `rows` output positions.
     fn windows<'a, T: Float>(&self, windows: &'a [T], rows: usize) -> Matrix<'a, T> {
-        if self.transposed() { Matrix::transposed(windows, 0, rows) } else { Matrix::rows(windows, 0, self.depth()) }
+        if self.transposed() {
+            Matrix::transposed(windows, 0, rows)
+        } else {
+            Matrix::rows(windows, 0, self.depth())
+        }
     }
 
     /// Copies the windows of one group of a block of samples; positions over padding are zero.
@@ -173,28 +174,39 @@ impl Sizes {
         if self.transposed() {
             let rows = maps.len() * positions;
             for (i, map) in maps.enumerate() {
-                vectorised(#[inline(always)] || {
-                    self.lines(#[inline(always)] |tap, row, x, from, step, count| {
-                        let to = &mut windows[tap * rows + i * positions + row + x..][..count];
-                        let from = &map[from + group..];
-                        if step == 1 {
-                            to.copy_from_slice(&from[..count]);
-                        } else {
-                            to.iter_mut().zip(from.iter().step_by(step)).for_each(|(to, &v)| *to = v);
-                        }
-                    });
-                });
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        self.lines(
+                            #[inline(always)]
+                            |tap, row, x, from, step, count| {
+                                let to = &mut windows[tap * rows + i * positions + row + x..][..count];
+                                let from = &map[from + group..];
+                                if step == 1 {
+                                    to.copy_from_slice(&from[..count]);
+                                } else {
+                                    to.iter_mut()
+                                        .zip(from.iter().step_by(step))
+                                        .for_each(|(to, &v)| *to = v);
+                                }
+                            },
+                        );
+                    },
+                );
             }
             return;
         }
         for (map, windows) in maps.zip(windows.chunks_exact_mut(positions * self.depth())) {
-            vectorised(#[inline(always)] || {
-                self.runs(
-                    group,
-                    #[inline(always)]
-                    |to, from, len| windows[to..to + len].copy_from_slice(&map[from..from + len]),
-                );
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    self.runs(
+                        group,
+                        #[inline(always)]
+                        |to, from, len| windows[to..to + len].copy_from_slice(&map[from..from + len]),
+                    );
+                },
+            );
         }
     }
 
@@ -205,24 +217,36 @@ impl Sizes {
         if self.transposed() {
             let rows = maps.len() * positions;
             for (i, map) in maps.enumerate() {
-                vectorised(#[inline(always)] || {
-                    self.lines(#[inline(always)] |tap, row, x, to, step, count| {
-                        let from = &windows[tap * rows + i * positions + row + x..][..count];
-                        let to = &mut map[to + group..];
-                        to.iter_mut().step_by(step).zip(from).for_each(|(to, &v)| *to += v);
-                    });
-                });
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        self.lines(
+                            #[inline(always)]
+                            |tap, row, x, to, step, count| {
+                                let from = &windows[tap * rows + i * positions + row + x..][..count];
+                                let to = &mut map[to + group..];
+                                to.iter_mut()
+                                    .step_by(step)
+                                    .zip(from)
+                                    .for_each(|(to, &v)| *to += v);
+                            },
+                        );
+                    },
+                );
             }
             return;
         }
         for (map, windows) in maps.zip(windows.chunks_exact(positions * self.depth())) {
-            vectorised(#[inline(always)] || {
-                self.runs(
-                    group,
-                    #[inline(always)]
-                    |at, to, len| add_to(&mut map[to..to + len], &windows[at..at + len]),
-                );
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    self.runs(
+                        group,
+                        #[inline(always)]
+                        |at, to, len| add_to(&mut map[to..to + len], &windows[at..at + len]),
+                    );
+                },
+            );
         }
     }
 
@@ -237,14 +261,24 @@ impl Sizes {
             // output columns x with 0 <= x·stride + s·dilation − left < w
             let shift = s * c.dilation[1];
             let first = c.padding.left.saturating_sub(shift).div_ceil(c.stride[1]);
-            let last = (w + c.padding.left).saturating_sub(shift).div_ceil(c.stride[1]).min(q);
+            let last = (w + c.padding.left)
+                .saturating_sub(shift)
+                .div_ceil(c.stride[1])
+                .min(q);
             if first >= last {
                 continue;
             }
             for y in 0..p {
                 for r in self.taps(0, y) {
                     let from = (self.under(0, y, r) * w + self.under(1, first, s)) * channels;
-                    visit(r * c.kernel[1] + s, y * q, first, from, c.stride[1] * channels, last - first);
+                    visit(
+                        r * c.kernel[1] + s,
+                        y * q,
+                        first,
+                        from,
+                        c.stride[1] * channels,
+                        last - first,
+                    );
                 }
             }
         }
@@ -328,12 +362,15 @@ impl<T: Float> Operator<T> for Conv<T> {
             .zip(weight_parts.par_chunks_mut(weights).zip(bias_parts))
             .for_each(|(((mut d_input, input), d_output), (d_kernels, d_bias))| {
                 if !d_bias.is_empty() {
-                    vectorised(#[inline(always)] || {
-                        d_bias.fill(T::ZERO);
-                        d_output
-                            .chunks_exact(d_bias.len())
-                            .for_each(|row| add_to(d_bias, row));
-                    });
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            d_bias.fill(T::ZERO);
+                            d_output
+                                .chunks_exact(d_bias.len())
+                                .for_each(|row| add_to(d_bias, row));
+                        },
+                    );
                 }
                 let block = sizes.block::<T>();
                 for (i, (input, d_output)) in input
@@ -373,11 +410,20 @@ impl Sizes {
         let (depth, width) = (self.depth(), self.output[2]);
         let rows = output.len() / width;
         if let Some(bias) = bias {
-            output.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(bias));
+            output
+                .chunks_exact_mut(width)
+                .for_each(|row| row.copy_from_slice(bias));
         }
         let mut product = |group: usize, windows: Matrix<'_, T>| {
             let kernels = Matrix::transposed(kernels, group * k * depth, depth);
-            matmul([rows, depth, k], windows, kernels, output, (group * k, width), bias.is_some());
+            matmul(
+                [rows, depth, k],
+                windows,
+                kernels,
+                output,
+                (group * k, width),
+                bias.is_some(),
+            );
         };
         if self.pointwise() {
             product(0, Matrix::rows(input, 0, depth));
@@ -408,10 +454,24 @@ impl Sizes {
         let rows = d_output.len() / width;
         if self.pointwise() {
             let d_cols = Matrix::transposed(d_output, 0, width);
-            matmul([k, rows, depth], d_cols, Matrix::rows(input, 0, depth), d_kernels, (0, depth), accumulate);
+            matmul(
+                [k, rows, depth],
+                d_cols,
+                Matrix::rows(input, 0, depth),
+                d_kernels,
+                (0, depth),
+                accumulate,
+            );
             if let Some(d) = d_input {
                 let d_rows = Matrix::rows(d_output, 0, width);
-                matmul([rows, k, depth], d_rows, Matrix::rows(kernels, 0, depth), d, (0, depth), false);
+                matmul(
+                    [rows, k, depth],
+                    d_rows,
+                    Matrix::rows(kernels, 0, depth),
+                    d,
+                    (0, depth),
+                    false,
+                );
             }
             return;
         }
@@ -424,7 +484,14 @@ impl Sizes {
                 let first = group * k * depth;
                 let d_rows = Matrix::rows(d_output, group * k, width);
                 let d_cols = Matrix::transposed(d_output, group * k, width);
-                matmul([k, rows, depth], d_cols, self.windows(windows, rows), d_kernels, (first, depth), accumulate);
+                matmul(
+                    [k, rows, depth],
+                    d_cols,
+                    self.windows(windows, rows),
+                    d_kernels,
+                    (first, depth),
+                    accumulate,
+                );
                 let Some(d) = d_input.as_deref_mut() else { continue };
                 if self.transposed() {
                     let kernels = Matrix::transposed(kernels, first, depth);

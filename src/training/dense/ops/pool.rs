@@ -54,7 +54,10 @@ impl Pooling {
                     at: (y * q + x) * c,
                     rows: pad.top.saturating_sub(y * down)..(h + pad.top - y * down).min(r),
                     cols: pad.left.saturating_sub(x * right)..(w + pad.left - x * right).min(s),
-                    origin: (y * down).wrapping_sub(pad.top).wrapping_mul(w).wrapping_add((x * right).wrapping_sub(pad.left)),
+                    origin: (y * down)
+                        .wrapping_sub(pad.top)
+                        .wrapping_mul(w)
+                        .wrapping_add((x * right).wrapping_sub(pad.left)),
                 });
             }
         }
@@ -107,7 +110,7 @@ impl Pooling {
                     let values = &input[from + channel..][..N];
                     for i in 0..N {
                         // the first tap always counts; a value that is not a number must show in the loss
-                        let better = (win[i] == u32::MAX) | (values[i] > best[i]) | values[i].is_nan();
+                        let better = win[i] == u32::MAX || values[i] > best[i] || values[i].is_nan();
                         best[i] = if better { values[i] } else { best[i] };
                         win[i] = if better { tap } else { win[i] };
                     }
@@ -219,16 +222,26 @@ impl<T: Float> Operator<T> for Pooling {
         let mut winners = std::mem::take(&mut self.winners);
         winners.resize(output.len(), 0);
         let this = &*self;
-        let tasks = output.par_chunks_mut(chunk * o).zip(inputs[0].par_chunks(chunk * i));
-        tasks.zip(winners.par_chunks_mut(chunk * o)).for_each(|((output, input), winners)| {
-            let samples = output.chunks_exact_mut(o).zip(input.chunks_exact(i)).zip(winners.chunks_exact_mut(o));
-            for ((output, input), winners) in samples {
-                vectorised(#[inline(always)] || match this.pool.kind {
-                    PoolKind::Max => this.max(input, output, winners),
-                    PoolKind::Average => this.mean(input, output),
-                });
-            }
-        });
+        let tasks = output
+            .par_chunks_mut(chunk * o)
+            .zip(inputs[0].par_chunks(chunk * i));
+        tasks
+            .zip(winners.par_chunks_mut(chunk * o))
+            .for_each(|((output, input), winners)| {
+                let samples = output
+                    .chunks_exact_mut(o)
+                    .zip(input.chunks_exact(i))
+                    .zip(winners.chunks_exact_mut(o));
+                for ((output, input), winners) in samples {
+                    vectorised(
+                        #[inline(always)]
+                        || match this.pool.kind {
+                            PoolKind::Max => this.max(input, output, winners),
+                            PoolKind::Average => this.mean(input, output),
+                        },
+                    );
+                }
+            });
         self.winners = winners;
         Ok(())
     }
@@ -240,21 +253,36 @@ impl<T: Float> Operator<T> for Pooling {
         d_inputs: &mut [Option<&mut [T]>],
         _: &mut [&mut [T]],
     ) {
-        let Some(d_input) = d_inputs[0].as_deref_mut() else { return };
+        let Some(d_input) = d_inputs[0].as_deref_mut() else {
+            return;
+        };
         let [i, o] = [self.input, self.output].map(|s| s.iter().product::<usize>());
         let chunk = share(pass.samples, TASKS, 1);
         let this = &*self;
-        let tasks = d_input.par_chunks_mut(chunk * i).zip(given.d_output.par_chunks(chunk * o));
-        tasks.zip(self.winners.par_chunks(chunk * o)).for_each(|((d_input, d_output), winners)| {
-            let samples = d_input.chunks_exact_mut(i).zip(d_output.chunks_exact(o)).zip(winners.chunks_exact(o));
-            for ((d_input, d_output), winners) in samples {
-                if this.tiled() {
-                    vectorised(#[inline(always)] || this.spread::<T, true>(d_output, winners, d_input));
-                } else {
-                    d_input.fill(T::ZERO);
-                    vectorised(#[inline(always)] || this.spread::<T, false>(d_output, winners, d_input));
+        let tasks = d_input
+            .par_chunks_mut(chunk * i)
+            .zip(given.d_output.par_chunks(chunk * o));
+        tasks
+            .zip(self.winners.par_chunks(chunk * o))
+            .for_each(|((d_input, d_output), winners)| {
+                let samples = d_input
+                    .chunks_exact_mut(i)
+                    .zip(d_output.chunks_exact(o))
+                    .zip(winners.chunks_exact(o));
+                for ((d_input, d_output), winners) in samples {
+                    if this.tiled() {
+                        vectorised(
+                            #[inline(always)]
+                            || this.spread::<T, true>(d_output, winners, d_input),
+                        );
+                    } else {
+                        d_input.fill(T::ZERO);
+                        vectorised(
+                            #[inline(always)]
+                            || this.spread::<T, false>(d_output, winners, d_input),
+                        );
+                    }
                 }
-            }
-        });
+            });
     }
 }
