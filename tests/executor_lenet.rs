@@ -240,7 +240,7 @@ fn initial_values_depend_on_names_and_seed() {
     assert_ne!(values(&a), values(&c));
 }
 
-/// The standard deviations of LeNet-5: √(1/n), and √(2/n) for fc1, which alone feeds a ReLU.
+/// The standard deviations of LeNet-5: √(1/n), and √(2/n) for fc1, which alone feeds a `ReLU`.
 #[test]
 fn initial_spread_follows_the_fan_in() {
     let parameters = Parameters::init(&lenet(), 5);

@@ -135,11 +135,7 @@ pub fn evaluate(executor: &mut dyn Executor, samples: &Samples, batch: usize) ->
 ///
 /// # Errors
 /// When there are no samples, they do not fit the network, or `batch` is 0.
-pub fn logits(
-    executor: &mut dyn Executor,
-    samples: &Samples,
-    batch: usize,
-) -> Result<Vec<f32>, TrainingError> {
+pub fn logits(executor: &mut dyn Executor, samples: &Samples, batch: usize) -> Result<Vec<f32>, TrainingError> {
     let elements = check(samples, batch)?;
     let mut outputs = Vec::new();
     for inputs in samples.inputs.chunks(batch * elements) {
@@ -240,7 +236,10 @@ impl<'a> Batches<'a> {
             samples,
             source: teacher,
             batch: options.batch,
-            shift: options.augment_shift,
+            // beyond the map's own size a shift leaves nothing to move
+            shift: options
+                .augment_shift
+                .min(samples.shape.iter().copied().max().unwrap_or(0)),
             seed: options.seed,
             elements,
             order: Vec::new(),
@@ -272,8 +271,9 @@ impl<'a> Batches<'a> {
             if self.shift == 0 {
                 to.copy_from_slice(sample);
             } else {
-                let choices = 2 * self.shift as u64 + 1;
-                let mut offset = || below(&mut self.shifts, choices) as isize - self.shift as isize;
+                #[allow(clippy::cast_possible_wrap)] // a shift is no larger than the map
+                let mut offset =
+                    || below(&mut self.shifts, 2 * self.shift as u64 + 1) as isize - self.shift as isize;
                 let moves = [offset(), offset()];
                 shifted(sample, to, &self.samples.shape, moves);
             }
@@ -333,6 +333,7 @@ fn shifted(from: &[f32], to: &mut [f32], shape: &[usize], [down, right]: [isize;
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // values are moved, not computed
 mod tests {
     use super::*;
 

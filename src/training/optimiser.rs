@@ -1,4 +1,4 @@
-//! Update rules: stochastic gradient descent with momentum, and Adam. Both follow PyTorch's arithmetic, and both
+//! Update rules: stochastic gradient descent with momentum, and Adam. Both follow `PyTorch`'s arithmetic, and both
 //! visit only the positions of a parameter's support.
 
 use super::parameters::{Parameter, Parameters, Role};
@@ -97,7 +97,8 @@ enum Update {
 }
 
 impl Update {
-    #[inline(always)]
+    #[inline(always)] // takes the vector instructions of the loop around it
+    #[allow(clippy::inline_always)]
     fn apply(self, w: &mut f32, g: f32, first: &mut f32, second: &mut f32) {
         match self {
             Self::Sgd {
@@ -188,7 +189,7 @@ impl Optimiser {
     }
 }
 
-/// The constants of step `steps` (from 1); bias corrections are computed in double precision, as PyTorch does.
+/// The constants of step `steps` (from 1); bias corrections are computed in double precision, as `PyTorch` does.
 fn update(rule: Rule, decay: f32, rate: f32, steps: u32) -> Update {
     match rule {
         Rule::Sgd { momentum } => Update::Sgd {
@@ -254,10 +255,9 @@ impl Moments {
                 pulp::Arch::new().dispatch(
                     #[inline(always)]
                     || {
-                        w.iter_mut()
-                            .zip(g)
-                            .zip(first)
-                            .for_each(|((w, &g), first)| update.apply(w, g, first, &mut 0.0))
+                        for ((w, &g), first) in w.iter_mut().zip(g).zip(first) {
+                            update.apply(w, g, first, &mut 0.0);
+                        }
                     },
                 );
             }),
@@ -268,14 +268,12 @@ impl Moments {
                         pulp::Arch::new().dispatch(
                             #[inline(always)]
                             || {
-                                w.iter_mut()
-                                    .zip(g)
-                                    .zip(first)
-                                    .zip(second)
-                                    .for_each(|(((w, &g), first), second)| update.apply(w, g, first, second))
+                                for (((w, &g), first), second) in w.iter_mut().zip(g).zip(first).zip(second) {
+                                    update.apply(w, g, first, second);
+                                }
                             },
                         );
-                    })
+                    });
             }
         }
     }

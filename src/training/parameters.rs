@@ -111,22 +111,29 @@ pub(super) fn specifications_of(network: &Network) -> Vec<Specification> {
         .collect()
 }
 
-/// Whether a layer's output reaches a ReLU before any other weight or non-linearity on some path.
-fn feeds_relu(network: &Network, id: LayerId) -> bool {
-    network
-        .readers(id)
-        .into_iter()
-        .any(|reader| match &network.layer(reader).op {
-            Op::Activation(a) => matches!(a, Activation::Relu | Activation::Relu6),
-            Op::BatchNorm { .. }
-            | Op::LayerNorm { .. }
-            | Op::Pool(_)
-            | Op::Dropout { .. }
-            | Op::Flatten
-            | Op::Add
-            | Op::Concat { .. } => feeds_relu(network, reader),
-            _ => false,
-        })
+/// Whether each layer's output (by its index) reaches a `ReLU` on some path before any other weight or function.
+fn feeding_relu(network: &Network) -> Vec<bool> {
+    let layers: Vec<(LayerId, &Layer)> = network.layers().collect();
+    let places = layers.iter().map(|(id, _)| id.index() + 1).max().unwrap_or(0);
+    let mut feeds = vec![false; places];
+    // readers first
+    for &(id, _) in layers.iter().rev() {
+        feeds[id.index()] = network
+            .readers(id)
+            .into_iter()
+            .any(|reader| match &network.layer(reader).op {
+                Op::Activation(a) => matches!(a, Activation::Relu | Activation::Relu6),
+                Op::BatchNorm { .. }
+                | Op::LayerNorm { .. }
+                | Op::Pool(_)
+                | Op::Dropout { .. }
+                | Op::Flatten
+                | Op::Add
+                | Op::Concat { .. } => feeds[reader.index()],
+                _ => false,
+            });
+    }
+    feeds
 }
 
 /// The random stream of a parameter: the FNV-1a hash of its name, so that it does not depend on other layers.
@@ -152,12 +159,13 @@ fn gaussian(seed: u64, name: &str, std: f64, values: &mut [f32]) {
 
 impl Parameters {
     /// Fresh values: weights are Gaussian with standard deviation √(1/n) for n products per output, √(2/n) where
-    /// the layer feeds a ReLU (He et al., ICCV 2015); table rows are standard Gaussian; biases and shifts are 0,
+    /// the layer feeds a `ReLU` (He et al., ICCV 2015); table rows are standard Gaussian; biases and shifts are 0,
     /// gains 1; running means are 0 and running variances 1.
     ///
     /// Every parameter draws from a random stream of its own name, so that a layer added elsewhere does not change it.
     #[must_use]
     pub fn init(network: &Network, seed: u64) -> Self {
+        let feeds = feeding_relu(network);
         let mut list = Vec::new();
         for (id, layer) in network.layers() {
             let input = layer
@@ -169,7 +177,7 @@ impl Parameters {
                 match role {
                     Role::Weight => {
                         let fan_in = shape[1..].iter().product::<usize>() as f64;
-                        let gain = if feeds_relu(network, id) { 2.0 } else { 1.0 };
+                        let gain = if feeds[id.index()] { 2.0 } else { 1.0 };
                         gaussian(seed, &name, (gain / fan_in).sqrt(), &mut values);
                     }
                     Role::Table => gaussian(seed, &name, 1.0, &mut values),

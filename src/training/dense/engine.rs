@@ -187,10 +187,13 @@ fn add<T: Float>(sum: &mut [T], term: &[T]) {
     sum.par_chunks_mut(BLOCK)
         .zip(term.par_chunks(BLOCK))
         .for_each(|(sum, term)| {
-            pulp::Arch::new().dispatch(|| {
-                for (s, &t) in sum.iter_mut().zip(term) {
-                    *s += t;
-                }
-            });
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for (s, &t) in sum.iter_mut().zip(term) {
+                        *s += t;
+                    }
+                },
+            );
         });
 }

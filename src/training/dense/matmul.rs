@@ -110,6 +110,7 @@ pub(super) fn matmul<T: Float>(
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // whole numbers, exact in f32
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -1,6 +1,11 @@
 //! The dense executor: a network layer by layer over the whole mini-batch, on every core.
 
+#![allow(clippy::inline_always)] // a loop takes the vector instructions of `vectorised` only where it is inlined there
+#![allow(clippy::needless_for_each)] // one-line loops over rows and elements read as one expression
+
 mod engine;
+#[cfg(test)]
+mod finite_differences;
 mod float;
 mod matmul;
 mod ops;
@@ -16,7 +21,7 @@ use engine::Engine;
 /// Samples that are inferred at a time, so that memory does not grow with the data set.
 const INFERENCE_BATCH: usize = 128;
 
-/// How far a running statistic moves to that of a batch, as in PyTorch.
+/// How far a running statistic moves to that of a batch, as in `PyTorch`.
 const MOMENTUM: f32 = 0.1;
 
 /// Runs a network with all its weights, zero or not.

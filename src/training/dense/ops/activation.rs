@@ -14,11 +14,14 @@ fn map<T: Float>(input: &[T], output: &mut [T], f: impl Fn(T) -> T + Sync) {
         .par_chunks_mut(BLOCK)
         .zip(input.par_chunks(BLOCK))
         .for_each(|(output, input)| {
-            vectorised(|| {
-                for (o, &x) in output.iter_mut().zip(input) {
-                    *o = f(x);
-                }
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (o, &x) in output.iter_mut().zip(input) {
+                        *o = f(x);
+                    }
+                },
+            );
         });
 }
 
@@ -29,11 +32,14 @@ fn chain<T: Float>(x: &[T], d_output: &[T], d_input: &mut [T], f: impl Fn(T) -> 
         .zip(x.par_chunks(BLOCK))
         .zip(d_output.par_chunks(BLOCK))
         .for_each(|((d_input, x), d_output)| {
-            vectorised(|| {
-                for ((d, &x), &g) in d_input.iter_mut().zip(x).zip(d_output) {
-                    *d = g * f(x);
-                }
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    for ((d, &x), &g) in d_input.iter_mut().zip(x).zip(d_output) {
+                        *d = g * f(x);
+                    }
+                },
+            );
         });
 }
 

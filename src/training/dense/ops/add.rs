@@ -19,11 +19,14 @@ impl<T: Float> Operator<T> for Add {
             let part = |input: &'_ [T]| i * BLOCK..(i * BLOCK + output.len()).min(input.len());
             let ranges: Vec<_> = inputs.iter().map(|input| part(input)).collect();
             output.copy_from_slice(&inputs[0][ranges[0].clone()]);
-            vectorised(|| {
-                for (input, range) in inputs.iter().zip(&ranges).skip(1) {
-                    add_to(output, &input[range.clone()]);
-                }
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (input, range) in inputs.iter().zip(&ranges).skip(1) {
+                        add_to(output, &input[range.clone()]);
+                    }
+                },
+            );
         });
         Ok(())
     }

@@ -49,7 +49,10 @@ fn sum_rows<T: Float>(
     parts.resize(rows.div_ceil(chunk) * sum.len(), T::ZERO);
     parts.par_chunks_mut(sum.len()).enumerate().for_each(|(i, part)| {
         part.fill(T::ZERO);
-        vectorised(|| term(part, i * chunk..((i + 1) * chunk).min(rows)));
+        vectorised(
+            #[inline(always)]
+            || term(part, i * chunk..((i + 1) * chunk).min(rows)),
+        );
     });
     sum_parts(sum, parts);
 }
@@ -108,13 +111,16 @@ impl<T: Float> Operator<T> for BatchNorm<T> {
             .par_chunks_mut(chunk)
             .zip(x.par_chunks(chunk))
             .for_each(|(output, x)| {
-                vectorised(|| {
-                    for (output, x) in output.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-                        for (((o, &x), &s), &b) in output.iter_mut().zip(x).zip(&scale).zip(&shift) {
-                            *o = x * s + b;
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for (output, x) in output.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                            for (((o, &x), &s), &b) in output.iter_mut().zip(x).zip(&scale).zip(&shift) {
+                                *o = x * s + b;
+                            }
                         }
-                    }
-                });
+                    },
+                );
             });
         Ok(())
     }
@@ -169,17 +175,20 @@ impl<T: Float> Operator<T> for BatchNorm<T> {
             .zip(x.par_chunks(chunk))
             .zip(g.par_chunks(chunk))
             .for_each(|((d, x), g)| {
-                vectorised(|| {
-                    for ((d, x), g) in d
-                        .chunks_exact_mut(c)
-                        .zip(x.chunks_exact(c))
-                        .zip(g.chunks_exact(c))
-                    {
-                        for (j, d) in d.iter_mut().enumerate() {
-                            *d = a[j] * g[j] + b[j] * x[j] + k[j];
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for ((d, x), g) in d
+                            .chunks_exact_mut(c)
+                            .zip(x.chunks_exact(c))
+                            .zip(g.chunks_exact(c))
+                        {
+                            for (j, d) in d.iter_mut().enumerate() {
+                                *d = a[j] * g[j] + b[j] * x[j] + k[j];
+                            }
                         }
-                    }
-                });
+                    },
+                );
             });
     }
 

@@ -2,7 +2,7 @@
 //! the kernels.
 
 use super::{Given, Operator, Pass, add_to, share, sum_parts, vectorised};
-use crate::network::op::Conv2d;
+use crate::network::op::{Conv2d, Padding};
 use crate::training::dense::float::Float;
 use crate::training::dense::matmul::{Matrix, matmul};
 use rayon::prelude::*;
@@ -107,10 +107,7 @@ impl Sizes {
     /// Whether the map itself is the window matrix.
     fn pointwise(&self) -> bool {
         let c = &self.conv;
-        c.kernel == [1, 1]
-            && c.stride == [1, 1]
-            && c.padding == crate::network::op::Padding::default()
-            && c.groups == 1
+        c.kernel == [1, 1] && c.stride == [1, 1] && c.padding == Padding::default() && c.groups == 1
     }
 
     /// Samples whose windows are built at a time.
@@ -152,30 +149,139 @@ impl Sizes {
         }
     }
 
-    /// Copies the windows of one group of one sample; positions over padding are zero.
-    fn gather<T: Float>(&self, group: usize, map: &[T], windows: &mut [T]) {
-        let padding = self.conv.padding;
-        if padding != crate::network::op::Padding::default() {
-            windows.fill(T::ZERO);
-        }
-        vectorised(|| {
-            self.runs(
-                group,
-                #[inline(always)]
-                |to, from, len| windows[to..to + len].copy_from_slice(&map[from..from + len]),
-            );
-        });
+    /// Whether a window's runs are single values, so that windows are stored transposed: one row per tap, its values
+    /// over output columns side by side.
+    fn transposed(&self) -> bool {
+        self.group_channels()[0] == 1
     }
 
-    /// Adds the windows of one group of one sample back to where they were copied from.
-    fn scatter<T: Float>(&self, group: usize, windows: &[T], map: &mut [T]) {
-        vectorised(|| {
-            self.runs(
-                group,
+    /// The window matrix of one group of `rows` output positions.
+    fn windows<'a, T: Float>(&self, windows: &'a [T], rows: usize) -> Matrix<'a, T> {
+        if self.transposed() {
+            Matrix::transposed(windows, 0, rows)
+        } else {
+            Matrix::rows(windows, 0, self.depth())
+        }
+    }
+
+    /// Copies the windows of one group of a block of samples; positions over padding are zero.
+    fn gather<T: Float>(&self, group: usize, input: &[T], windows: &mut [T]) {
+        if self.conv.padding != Padding::default() {
+            windows.fill(T::ZERO);
+        }
+        let positions = self.output[0] * self.output[1];
+        let maps = input.chunks_exact(self.input_len());
+        if self.transposed() {
+            let rows = maps.len() * positions;
+            for (i, map) in maps.enumerate() {
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        self.lines(
+                            #[inline(always)]
+                            |tap, row, x, from, step, count| {
+                                let to = &mut windows[tap * rows + i * positions + row + x..][..count];
+                                let from = &map[from + group..];
+                                if step == 1 {
+                                    to.copy_from_slice(&from[..count]);
+                                } else {
+                                    to.iter_mut()
+                                        .zip(from.iter().step_by(step))
+                                        .for_each(|(to, &v)| *to = v);
+                                }
+                            },
+                        );
+                    },
+                );
+            }
+            return;
+        }
+        for (map, windows) in maps.zip(windows.chunks_exact_mut(positions * self.depth())) {
+            vectorised(
                 #[inline(always)]
-                |at, to, len| add_to(&mut map[to..to + len], &windows[at..at + len]),
+                || {
+                    self.runs(
+                        group,
+                        #[inline(always)]
+                        |to, from, len| windows[to..to + len].copy_from_slice(&map[from..from + len]),
+                    );
+                },
             );
-        });
+        }
+    }
+
+    /// Adds the windows of one group of a block of samples back to where they were copied from.
+    fn scatter<T: Float>(&self, group: usize, windows: &[T], d_input: &mut [T]) {
+        let positions = self.output[0] * self.output[1];
+        let maps = d_input.chunks_exact_mut(self.input_len());
+        if self.transposed() {
+            let rows = maps.len() * positions;
+            for (i, map) in maps.enumerate() {
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        self.lines(
+                            #[inline(always)]
+                            |tap, row, x, to, step, count| {
+                                let from = &windows[tap * rows + i * positions + row + x..][..count];
+                                let to = &mut map[to + group..];
+                                to.iter_mut()
+                                    .step_by(step)
+                                    .zip(from)
+                                    .for_each(|(to, &v)| *to += v);
+                            },
+                        );
+                    },
+                );
+            }
+            return;
+        }
+        for (map, windows) in maps.zip(windows.chunks_exact(positions * self.depth())) {
+            vectorised(
+                #[inline(always)]
+                || {
+                    self.runs(
+                        group,
+                        #[inline(always)]
+                        |at, to, len| add_to(&mut map[to..to + len], &windows[at..at + len]),
+                    );
+                },
+            );
+        }
+    }
+
+    /// Calls `visit(tap, first position of the row, first column, place in the map, step in the map, columns)` for
+    /// every kernel tap and every output row that it meets: the columns whose input lies inside the map.
+    #[inline(always)]
+    fn lines(&self, mut visit: impl FnMut(usize, usize, usize, usize, usize, usize)) {
+        let [_, w, channels] = self.input;
+        let [p, q, _] = self.output;
+        let c = &self.conv;
+        for s in 0..c.kernel[1] {
+            // output columns x with 0 <= x·stride + s·dilation − left < w
+            let shift = s * c.dilation[1];
+            let first = c.padding.left.saturating_sub(shift).div_ceil(c.stride[1]);
+            let last = (w + c.padding.left)
+                .saturating_sub(shift)
+                .div_ceil(c.stride[1])
+                .min(q);
+            if first >= last {
+                continue;
+            }
+            for y in 0..p {
+                for r in self.taps(0, y) {
+                    let from = (self.under(0, y, r) * w + self.under(1, first, s)) * channels;
+                    visit(
+                        r * c.kernel[1] + s,
+                        y * q,
+                        first,
+                        from,
+                        c.stride[1] * channels,
+                        last - first,
+                    );
+                }
+            }
+        }
     }
 
     /// Copies kernels between `K × C × R × S` and `K × R × S × C`.
@@ -256,12 +362,15 @@ impl<T: Float> Operator<T> for Conv<T> {
             .zip(weight_parts.par_chunks_mut(weights).zip(bias_parts))
             .for_each(|(((mut d_input, input), d_output), (d_kernels, d_bias))| {
                 if !d_bias.is_empty() {
-                    vectorised(|| {
-                        d_bias.fill(T::ZERO);
-                        d_output
-                            .chunks_exact(d_bias.len())
-                            .for_each(|row| add_to(d_bias, row));
-                    });
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            d_bias.fill(T::ZERO);
+                            d_output
+                                .chunks_exact(d_bias.len())
+                                .for_each(|row| add_to(d_bias, row));
+                        },
+                    );
                 }
                 let block = sizes.block::<T>();
                 for (i, (input, d_output)) in input
@@ -297,40 +406,33 @@ impl Sizes {
         bias: Option<&[T]>,
         output: &mut [T],
     ) {
-        let [c, k] = self.group_channels();
+        let [_, k] = self.group_channels();
         let (depth, width) = (self.depth(), self.output[2]);
-        let (in_len, positions) = (self.input_len(), self.output[0] * self.output[1]);
         let rows = output.len() / width;
         if let Some(bias) = bias {
             output
                 .chunks_exact_mut(width)
                 .for_each(|row| row.copy_from_slice(bias));
         }
-        let mut product = |group: usize, windows: &[T]| {
+        let mut product = |group: usize, windows: Matrix<'_, T>| {
             let kernels = Matrix::transposed(kernels, group * k * depth, depth);
             matmul(
                 [rows, depth, k],
-                Matrix::rows(windows, 0, depth),
+                windows,
                 kernels,
                 output,
                 (group * k, width),
                 bias.is_some(),
             );
         };
-        debug_assert_eq!(c * self.conv.groups, self.input[2]);
         if self.pointwise() {
-            product(0, input);
+            product(0, Matrix::rows(input, 0, depth));
             return;
         }
         pass.scratch.with(rows * depth, |windows| {
             for group in 0..self.conv.groups {
-                for (map, windows) in input
-                    .chunks_exact(in_len)
-                    .zip(windows.chunks_exact_mut(positions * depth))
-                {
-                    self.gather(group, map, windows);
-                }
-                product(group, windows);
+                self.gather(group, input, windows);
+                product(group, self.windows(windows, rows));
             }
         });
     }
@@ -349,23 +451,24 @@ impl Sizes {
     ) {
         let [_, k] = self.group_channels();
         let (depth, width) = (self.depth(), self.output[2]);
-        let (in_len, positions) = (self.input_len(), self.output[0] * self.output[1]);
         let rows = d_output.len() / width;
         if self.pointwise() {
+            let d_cols = Matrix::transposed(d_output, 0, width);
             matmul(
                 [k, rows, depth],
-                Matrix::transposed(d_output, 0, width),
+                d_cols,
                 Matrix::rows(input, 0, depth),
                 d_kernels,
                 (0, depth),
                 accumulate,
             );
-            if let Some(d_input) = d_input {
+            if let Some(d) = d_input {
+                let d_rows = Matrix::rows(d_output, 0, width);
                 matmul(
                     [rows, k, depth],
-                    Matrix::rows(d_output, 0, width),
+                    d_rows,
                     Matrix::rows(kernels, 0, depth),
-                    d_input,
+                    d,
                     (0, depth),
                     false,
                 );
@@ -377,38 +480,27 @@ impl Sizes {
         }
         pass.scratch.with(rows * depth, |windows| {
             for group in 0..self.conv.groups {
-                for (map, windows) in input
-                    .chunks_exact(in_len)
-                    .zip(windows.chunks_exact_mut(positions * depth))
-                {
-                    self.gather(group, map, windows);
-                }
+                self.gather(group, input, windows);
+                let first = group * k * depth;
                 let d_rows = Matrix::rows(d_output, group * k, width);
                 let d_cols = Matrix::transposed(d_output, group * k, width);
                 matmul(
                     [k, rows, depth],
                     d_cols,
-                    Matrix::rows(windows, 0, depth),
+                    self.windows(windows, rows),
                     d_kernels,
-                    (group * k * depth, depth),
+                    (first, depth),
                     accumulate,
                 );
-                if let Some(d) = d_input.as_deref_mut() {
-                    matmul(
-                        [rows, k, depth],
-                        d_rows,
-                        Matrix::rows(kernels, group * k * depth, depth),
-                        windows,
-                        (0, depth),
-                        false,
-                    );
-                    for (map, windows) in d
-                        .chunks_exact_mut(in_len)
-                        .zip(windows.chunks_exact(positions * depth))
-                    {
-                        self.scatter(group, windows, map);
-                    }
+                let Some(d) = d_input.as_deref_mut() else { continue };
+                if self.transposed() {
+                    let kernels = Matrix::transposed(kernels, first, depth);
+                    matmul([depth, k, rows], kernels, d_cols, windows, (0, rows), false);
+                } else {
+                    let kernels = Matrix::rows(kernels, first, depth);
+                    matmul([rows, k, depth], d_rows, kernels, windows, (0, depth), false);
                 }
+                self.scatter(group, windows, d);
             }
         });
     }

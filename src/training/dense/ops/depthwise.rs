@@ -92,18 +92,21 @@ impl<T: Float> Operator<T> for Depthwise<T> {
                         .for_each(|row| row.copy_from_slice(bias)),
                     None => output.fill(T::ZERO),
                 }
-                vectorised(|| {
-                    sizes.taps_of_all(
-                        #[inline(always)]
-                        |at, tap, from| {
-                            add_product(
-                                &mut output[at * c..][..c],
-                                &input[from * c..][..c],
-                                &kernels[tap * c..][..c],
-                            );
-                        },
-                    );
-                });
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        sizes.taps_of_all(
+                            #[inline(always)]
+                            |at, tap, from| {
+                                add_product(
+                                    &mut output[at * c..][..c],
+                                    &input[from * c..][..c],
+                                    &kernels[tap * c..][..c],
+                                );
+                            },
+                        );
+                    },
+                );
             });
         Ok(())
     }
@@ -125,18 +128,21 @@ impl<T: Float> Operator<T> for Depthwise<T> {
                 .zip(given.d_output.par_chunks(out_len))
                 .for_each(|(d_input, d_output)| {
                     d_input.fill(T::ZERO);
-                    vectorised(|| {
-                        sizes.taps_of_all(
-                            #[inline(always)]
-                            |at, tap, to| {
-                                add_product(
-                                    &mut d_input[to * c..][..c],
-                                    &d_output[at * c..][..c],
-                                    &kernels[tap * c..][..c],
-                                );
-                            },
-                        );
-                    });
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            sizes.taps_of_all(
+                                #[inline(always)]
+                                |at, tap, to| {
+                                    add_product(
+                                        &mut d_input[to * c..][..c],
+                                        &d_output[at * c..][..c],
+                                        &kernels[tap * c..][..c],
+                                    );
+                                },
+                            );
+                        },
+                    );
                 });
         }
         let chunk = share(pass.samples, TASKS, 1);
@@ -152,19 +158,22 @@ impl<T: Float> Operator<T> for Depthwise<T> {
                 part.fill(T::ZERO);
                 let (d_kernels, d_bias) = part.split_at_mut(len - c);
                 for (input, d_output) in input.chunks_exact(in_len).zip(d_output.chunks_exact(out_len)) {
-                    vectorised(|| {
-                        sizes.taps_of_all(
-                            #[inline(always)]
-                            |at, tap, from| {
-                                add_product(
-                                    &mut d_kernels[tap * c..][..c],
-                                    &d_output[at * c..][..c],
-                                    &input[from * c..][..c],
-                                );
-                            },
-                        );
-                        d_output.chunks_exact(c).for_each(|row| add_to(d_bias, row));
-                    });
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            sizes.taps_of_all(
+                                #[inline(always)]
+                                |at, tap, from| {
+                                    add_product(
+                                        &mut d_kernels[tap * c..][..c],
+                                        &d_output[at * c..][..c],
+                                        &input[from * c..][..c],
+                                    );
+                                },
+                            );
+                            d_output.chunks_exact(c).for_each(|row| add_to(d_bias, row));
+                        },
+                    );
                 }
             });
         self.sum.resize(len, T::ZERO);

@@ -31,11 +31,14 @@ impl<T: Float> Dropout<T> {
 }
 
 fn multiply<T: Float>(output: &mut [T], input: &[T], factors: &[T]) {
-    vectorised(|| {
-        for ((o, &x), &f) in output.iter_mut().zip(input).zip(factors) {
-            *o = x * f;
-        }
-    });
+    vectorised(
+        #[inline(always)]
+        || {
+            for ((o, &x), &f) in output.iter_mut().zip(input).zip(factors) {
+                *o = x * f;
+            }
+        },
+    );
 }
 
 impl<T: Float> Operator<T> for Dropout<T> {

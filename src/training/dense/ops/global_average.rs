@@ -26,11 +26,14 @@ impl<T: Float> Operator<T> for GlobalAverage {
             .par_chunks_mut(c)
             .zip(inputs[0].par_chunks(len))
             .for_each(|(output, input)| {
-                vectorised(|| {
-                    output.fill(T::ZERO);
-                    input.chunks_exact(c).for_each(|row| add_to(output, row));
-                    output.iter_mut().for_each(|o| *o = *o * scale);
-                });
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        output.fill(T::ZERO);
+                        input.chunks_exact(c).for_each(|row| add_to(output, row));
+                        output.iter_mut().for_each(|o| *o = *o * scale);
+                    },
+                );
             });
         Ok(())
     }
@@ -51,11 +54,14 @@ impl<T: Float> Operator<T> for GlobalAverage {
             .par_chunks_mut(len)
             .zip(given.d_output.par_chunks(c))
             .for_each(|(d_input, d_output)| {
-                vectorised(|| {
-                    for row in d_input.chunks_exact_mut(c) {
-                        row.iter_mut().zip(d_output).for_each(|(d, &g)| *d = g * scale);
-                    }
-                });
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for row in d_input.chunks_exact_mut(c) {
+                            row.iter_mut().zip(d_output).for_each(|(d, &g)| *d = g * scale);
+                        }
+                    },
+                );
             });
     }
 }

@@ -50,17 +50,21 @@ impl<T: Float> Operator<T> for LayerNorm<T> {
             .zip(inputs[0].par_chunks(chunk * c))
             .zip(self.rows.par_chunks_mut(chunk));
         tasks.for_each(|((output, input), rows)| {
-            vectorised(|| {
-                for ((output, x), row) in output.chunks_exact_mut(c).zip(input.chunks_exact(c)).zip(rows) {
-                    let mean = sum(x.iter().copied()) / count;
-                    let variance = sum(x.iter().map(|&x| (x - mean) * (x - mean))) / count;
-                    let inverse = T::ONE / (variance + eps).sqrt();
-                    *row = [mean, inverse];
-                    for (((o, &x), &g), &b) in output.iter_mut().zip(x).zip(gain).zip(shift) {
-                        *o = (x - mean) * inverse * g + b;
+            vectorised(
+                #[inline(always)]
+                || {
+                    for ((output, x), row) in output.chunks_exact_mut(c).zip(input.chunks_exact(c)).zip(rows)
+                    {
+                        let mean = sum(x.iter().copied()) / count;
+                        let variance = sum(x.iter().map(|&x| (x - mean) * (x - mean))) / count;
+                        let inverse = T::ONE / (variance + eps).sqrt();
+                        *row = [mean, inverse];
+                        for (((o, &x), &g), &b) in output.iter_mut().zip(x).zip(gain).zip(shift) {
+                            *o = (x - mean) * inverse * g + b;
+                        }
                     }
-                }
-            });
+                },
+            );
         });
         Ok(())
     }
@@ -88,14 +92,17 @@ impl<T: Float> Operator<T> for LayerNorm<T> {
             .for_each(|(((x, g), rows), part)| {
                 part.fill(T::ZERO);
                 let (d_gain, d_shift) = part.split_at_mut(c);
-                vectorised(|| {
-                    for ((x, g), &[mean, inverse]) in x.chunks_exact(c).zip(g.chunks_exact(c)).zip(rows) {
-                        super::add_to(d_shift, g);
-                        for ((d, &x), &g) in d_gain.iter_mut().zip(x).zip(g) {
-                            *d += g * (x - mean) * inverse;
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for ((x, g), &[mean, inverse]) in x.chunks_exact(c).zip(g.chunks_exact(c)).zip(rows) {
+                            super::add_to(d_shift, g);
+                            for ((d, &x), &g) in d_gain.iter_mut().zip(x).zip(g) {
+                                *d += g * (x - mean) * inverse;
+                            }
                         }
-                    }
-                });
+                    },
+                );
             });
         let mut sums = vec![T::ZERO; 2 * c];
         sum_parts(&mut sums, &self.parts);
@@ -106,25 +113,28 @@ impl<T: Float> Operator<T> for LayerNorm<T> {
         };
         data.zip(d_input.par_chunks_mut(chunk * c))
             .for_each(|(((x, g), rows), d)| {
-                vectorised(|| {
-                    for (((x, g), &[mean, inverse]), d) in x
-                        .chunks_exact(c)
-                        .zip(g.chunks_exact(c))
-                        .zip(rows)
-                        .zip(d.chunks_exact_mut(c))
-                    {
-                        let plain = sum(g.iter().zip(gain).map(|(&g, &w)| g * w)) / count;
-                        let along = sum(g
-                            .iter()
-                            .zip(gain)
-                            .zip(x)
-                            .map(|((&g, &w), &x)| g * w * (x - mean) * inverse))
-                            / count;
-                        for (((d, &x), &g), &w) in d.iter_mut().zip(x).zip(g).zip(gain) {
-                            *d = inverse * (g * w - plain - (x - mean) * inverse * along);
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for (((x, g), &[mean, inverse]), d) in x
+                            .chunks_exact(c)
+                            .zip(g.chunks_exact(c))
+                            .zip(rows)
+                            .zip(d.chunks_exact_mut(c))
+                        {
+                            let plain = sum(g.iter().zip(gain).map(|(&g, &w)| g * w)) / count;
+                            let along = sum(g
+                                .iter()
+                                .zip(gain)
+                                .zip(x)
+                                .map(|((&g, &w), &x)| g * w * (x - mean) * inverse))
+                                / count;
+                            for (((d, &x), &g), &w) in d.iter_mut().zip(x).zip(g).zip(gain) {
+                                *d = inverse * (g * w - plain - (x - mean) * inverse * along);
+                            }
                         }
-                    }
-                });
+                    },
+                );
             });
     }
 }

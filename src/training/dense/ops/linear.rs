@@ -93,10 +93,13 @@ impl<T: Float> Operator<T> for Linear {
                 );
             });
         if let Some(d_bias) = d_parameters.get_mut(1) {
-            vectorised(|| {
-                d_bias.fill(T::ZERO);
-                d_output.chunks_exact(n).for_each(|row| add_to(d_bias, row));
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    d_bias.fill(T::ZERO);
+                    d_output.chunks_exact(n).for_each(|row| add_to(d_bias, row));
+                },
+            );
         }
     }
 }

@@ -115,10 +115,13 @@ fn add_to<T: Float>(sum: &mut [T], term: &[T]) {
 /// Adds up `parts`, each as long as `sum`, in their order.
 fn sum_parts<T: Float>(sum: &mut [T], parts: &[T]) {
     let len = sum.len();
-    vectorised(|| {
-        sum.fill(T::ZERO);
-        for part in parts.chunks_exact(len) {
-            add_to(sum, part);
-        }
-    });
+    vectorised(
+        #[inline(always)]
+        || {
+            sum.fill(T::ZERO);
+            for part in parts.chunks_exact(len) {
+                add_to(sum, part);
+            }
+        },
+    );
 }
