@@ -9,7 +9,7 @@ use crate::network::op::{Activation, Conv2d, Padding, Pool, PoolKind};
 use crate::network::{Layer, Network, Op};
 use crate::training::{Parameter, Parameters, Role, TrainingError};
 
-/// The most values that one sample may need between the layers: 2^26, 2 GiB for a block of eight samples.
+/// The most values that one sample may need between the layers: 2^26, 4 GiB for a block of sixteen samples.
 const MAX_ELEMENTS: usize = 1 << 26;
 
 /// What is run for a block of samples, in order.

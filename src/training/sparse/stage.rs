@@ -1,7 +1,7 @@
 //! One step of the chain: which kernel runs, and the memory it needs.
 
 use super::conv::Convolution;
-use super::lanes::{LANES, Lanes};
+use super::lanes::{Buffer, LANES, Lanes};
 use super::linear::Linear;
 use super::pointwise;
 use super::pool::Pooling;
@@ -53,7 +53,7 @@ impl Stage {
 
     /// The stage's memory, all zero; `first` when no derivative by its input is wanted.
     pub(super) fn scratch(&self, first: bool) -> Scratch {
-        let zeros = |n: usize| vec![Lanes::ZERO; n];
+        let zeros = Buffer::zeros;
         let outputs = self.outputs();
         let mut scratch = Scratch { output: zeros(outputs), gradient: zeros(outputs), ..Scratch::default() };
         match self {
