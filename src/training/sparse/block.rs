@@ -16,16 +16,35 @@ pub(super) struct Workspace {
 
 impl Workspace {
     pub(super) fn new(plan: &Plan) -> Self {
-        let scratch = plan.stages.iter().enumerate().map(|(i, s)| s.scratch(i <= plan.first_trained)).collect();
-        Self { input: Buffer::zeros(plan.inputs), scratch }
+        let scratch = plan
+            .stages
+            .iter()
+            .enumerate()
+            .map(|(i, s)| s.scratch(i <= plan.first_trained))
+            .collect();
+        Self {
+            input: Buffer::zeros(plan.inputs),
+            scratch,
+        }
     }
 
     /// Runs the samples (at most a block; the rest is zero) and writes their outputs, sample by sample.
-    pub(super) fn forward(&mut self, plan: &Plan, values: &[f32], mode: Mode, inputs: &[f32], outputs: &mut [f32]) {
+    pub(super) fn forward(
+        &mut self,
+        plan: &Plan,
+        values: &[f32],
+        mode: Mode,
+        inputs: &[f32],
+        outputs: &mut [f32],
+    ) {
         let samples = inputs.len() / plan.inputs;
         for (e, x) in self.input.iter_mut().enumerate() {
             for l in 0..LANES {
-                x[l] = if l < samples { inputs[l * plan.inputs + e] } else { 0.0 };
+                x[l] = if l < samples {
+                    inputs[l * plan.inputs + e]
+                } else {
+                    0.0
+                };
             }
         }
         for (i, stage) in plan.stages.iter().enumerate() {
@@ -56,11 +75,29 @@ impl Workspace {
         let classes = plan.classes;
         let inputs = &step.inputs[range.start * plan.inputs..range.end * plan.inputs];
         let mut logits = vec![0.0; range.len() * classes];
-        self.forward(plan, values, Mode::Train { seed: step.seed, first_sample: first }, inputs, &mut logits);
+        self.forward(
+            plan,
+            values,
+            Mode::Train {
+                seed: step.seed,
+                first_sample: first,
+            },
+            inputs,
+            &mut logits,
+        );
 
-        let teacher = step.teacher.map(|t| &t[range.start * classes..range.end * classes]);
+        let teacher = step
+            .teacher
+            .map(|t| &t[range.start * classes..range.end * classes]);
         let mut slopes = vec![0.0; logits.len()];
-        let loss = loss_and_gradient(step.loss, &logits, &step.labels[range.clone()], teacher, total, &mut slopes);
+        let loss = loss_and_gradient(
+            step.loss,
+            &logits,
+            &step.labels[range.clone()],
+            teacher,
+            total,
+            &mut slopes,
+        );
         if let Some(last) = self.scratch.last_mut() {
             for (k, g) in last.gradient.iter_mut().enumerate() {
                 // samples that only fill the block weigh nothing

@@ -63,7 +63,12 @@ impl Convolution {
     }
 
     pub(super) fn forward(&self, values: &[f32], input: &[Lanes], scratch: &mut Scratch) {
-        Arch::new().dispatch(Forward { conv: self, values, input, scratch });
+        Arch::new().dispatch(Forward {
+            conv: self,
+            values,
+            input,
+            scratch,
+        });
     }
 
     /// The derivatives by the kept values, and by the input unless nobody wants it.
@@ -84,8 +89,20 @@ impl Convolution {
             *b = sum(&plane.iter().fold([0.0; LANES], plus));
         }
         match input_gradient {
-            Some(to) => Arch::new().dispatch(Both { conv: self, values, input, scratch, to, sums }),
-            None => Arch::new().dispatch(WeightsOnly { conv: self, input, scratch, to: sums }),
+            Some(to) => Arch::new().dispatch(Both {
+                conv: self,
+                values,
+                input,
+                scratch,
+                to,
+                sums,
+            }),
+            None => Arch::new().dispatch(WeightsOnly {
+                conv: self,
+                input,
+                scratch,
+                to: sums,
+            }),
         }
     }
 }
@@ -102,8 +119,19 @@ impl WithSimd for Forward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { conv, values, input, scratch } = self;
-        let Scratch { output, padded, unpooled, winners, .. } = scratch;
+        let Self {
+            conv,
+            values,
+            input,
+            scratch,
+        } = self;
+        let Scratch {
+            output,
+            padded,
+            unpooled,
+            winners,
+            ..
+        } = scratch;
         let x: &[Lanes] = if conv.is_padded() {
             // the border stays zero from the start
             conv.inside(
@@ -124,13 +152,31 @@ impl WithSimd for Forward<'_> {
                 let (offsets, weights) = (&conv.offsets[kept.clone()], &weights[kept]);
                 let at = (c * pp + band) * pq;
                 for r in 0..rows {
-                    let to = if conv.pool.is_some() { &mut unpooled[r * q..] } else { &mut output[at..] };
+                    let to = if conv.pool.is_some() {
+                        &mut unpooled[r * q..]
+                    } else {
+                        &mut output[at..]
+                    };
                     let x = &x[conv.row_start(band * rows + r)..];
-                    row(simd, vectors::<S>(x), conv.stride[1], offsets, weights, bias, vectors_mut::<S>(&mut to[..q]));
+                    row(
+                        simd,
+                        vectors::<S>(x),
+                        conv.stride[1],
+                        offsets,
+                        weights,
+                        bias,
+                        vectors_mut::<S>(&mut to[..q]),
+                    );
                 }
                 if let Some((kind, window)) = conv.pool {
                     let to = at..at + pq;
-                    pool(kind, window, &unpooled[..rows * q], &mut output[to.clone()], &mut winners[to]);
+                    pool(
+                        kind,
+                        window,
+                        &unpooled[..rows * q],
+                        &mut output[to.clone()],
+                        &mut winners[to],
+                    );
                 }
             }
         }
@@ -179,8 +225,20 @@ impl WithSimd for WeightsOnly<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { conv, input, scratch, to } = self;
-        let Scratch { gradient, padded, unpooled, winners, sums, .. } = scratch;
+        let Self {
+            conv,
+            input,
+            scratch,
+            to,
+        } = self;
+        let Scratch {
+            gradient,
+            padded,
+            unpooled,
+            winners,
+            sums,
+            ..
+        } = scratch;
         let x: &[Lanes] = if conv.is_padded() { padded } else { input };
         let ([k, p, q], [_, pp, pq]) = (conv.output, conv.pooled());
         let (rows, parts) = (p / pp, parts::<S>());
@@ -193,7 +251,14 @@ impl WithSimd for WeightsOnly<'_> {
                 }
                 let at = (c * pp + band) * pq;
                 let d: &[Lanes] = if let Some((kind, window)) = conv.pool {
-                    unpool(kind, window, &gradient[at..at + pq], &winners[at..at + pq], unpooled, q);
+                    unpool(
+                        kind,
+                        window,
+                        &gradient[at..at + pq],
+                        &winners[at..at + pq],
+                        unpooled,
+                        q,
+                    );
                     &unpooled[..rows * q]
                 } else {
                     &gradient[at..at + q]
@@ -241,8 +306,22 @@ impl WithSimd for Both<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { conv, values, input, scratch, to, sums } = self;
-        let Scratch { gradient, padded, padded_gradient, unpooled, winners, .. } = scratch;
+        let Self {
+            conv,
+            values,
+            input,
+            scratch,
+            to,
+            sums,
+        } = self;
+        let Scratch {
+            gradient,
+            padded,
+            padded_gradient,
+            unpooled,
+            winners,
+            ..
+        } = scratch;
         let ([k, p, q], [_, pp, pq]) = (conv.output, conv.pooled());
         let d: &[Lanes] = if let Some((kind, window)) = conv.pool {
             let rows = p / pp;
@@ -319,7 +398,11 @@ fn pool(kind: PoolKind, [r, s]: [usize; 2], band: &[Lanes], out: &mut [Lanes], w
                 PoolKind::Average => best = plus(best, &v),
             }
         }
-        *out = if kind == PoolKind::Max { best } else { scaled(best, 1.0 / (r * s) as f32) };
+        *out = if kind == PoolKind::Max {
+            best
+        } else {
+            scaled(best, 1.0 / (r * s) as f32)
+        };
         *winner = place;
     }
 }

@@ -55,7 +55,10 @@ impl SparseExecutor {
     /// As [`SparseExecutor::new`], when the parameters were replaced by others.
     pub fn rebuild(self) -> Result<Self, TrainingError> {
         let rebuilt = Self::new(&self.network, self.parameters)?;
-        Ok(Self { steps: self.steps, ..rebuilt })
+        Ok(Self {
+            steps: self.steps,
+            ..rebuilt
+        })
     }
 
     /// Gives the parameters back.
@@ -67,7 +70,12 @@ impl SparseExecutor {
     /// Kept weights that are computed with: those in the supports whose output some later weight reads.
     #[must_use]
     pub fn kept(&self) -> usize {
-        self.plan.stages.iter().filter_map(|s| s.slots()).map(|s| s.weight.1.len()).sum()
+        self.plan
+            .stages
+            .iter()
+            .filter_map(|s| s.slots())
+            .map(|s| s.weight.1.len())
+            .sum()
     }
 
     /// Portion of the network's weights that are computed with; 0 for a network without weights.
@@ -87,10 +95,15 @@ impl SparseExecutor {
         }
         if step.inputs.len() != samples * plan.inputs {
             let (have, one) = (step.inputs.len(), plan.inputs);
-            return fail(format!("{samples} labels come with {have} input values, not {one} each"));
+            return fail(format!(
+                "{samples} labels come with {have} input values, not {one} each"
+            ));
         }
         if let Some(label) = step.labels.iter().find(|&&l| l as usize >= plan.classes) {
-            return fail(format!("a label is {label}, it has {} outputs: widen it", plan.classes));
+            return fail(format!(
+                "a label is {label}, it has {} outputs: widen it",
+                plan.classes
+            ));
         }
         if step.teacher.is_some_and(|t| t.len() != samples * plan.classes) {
             return fail(format!("the teacher must have {} values a sample", plan.classes));
@@ -107,9 +120,9 @@ impl SparseExecutor {
 
     fn gather(&mut self) -> Result<(), TrainingError> {
         for slots in self.plan.stages.iter().filter_map(|s| s.slots()) {
-            slots
-                .gather(&self.parameters, &mut self.values)
-                .ok_or_else(|| unsupported(&self.plan.last, "parameters were replaced: rebuild the executor"))?;
+            slots.gather(&self.parameters, &mut self.values).ok_or_else(|| {
+                unsupported(&self.plan.last, "parameters were replaced: rebuild the executor")
+            })?;
         }
         Ok(())
     }
@@ -120,7 +133,9 @@ fn with_workspace<R>(pool: &Mutex<Vec<Workspace>>, plan: &Plan, run: impl FnOnce
     let taken = pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let mut workspace = taken.unwrap_or_else(|| Workspace::new(plan));
     let result = run(&mut workspace);
-    pool.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+    pool.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(workspace);
     result
 }
 
@@ -143,9 +158,15 @@ impl Executor for SparseExecutor {
         }
         let (plan, values, pool) = (&self.plan, &self.values, &self.workspaces);
         let blocks = &mut self.blocks[..count];
-        blocks.par_iter_mut().with_max_len(1).enumerate().for_each(|(b, (loss, partial))| {
-            *loss = with_workspace(pool, plan, |w| w.gradients(plan, values, step, b * LANES, partial));
-        });
+        blocks
+            .par_iter_mut()
+            .with_max_len(1)
+            .enumerate()
+            .for_each(|(b, (loss, partial))| {
+                *loss = with_workspace(pool, plan, |w| {
+                    w.gradients(plan, values, step, b * LANES, partial)
+                });
+            });
 
         let mut loss = 0.0;
         let (first, rest) = blocks.split_at_mut(1);
@@ -165,20 +186,31 @@ impl Executor for SparseExecutor {
         }
         let mean = (loss / samples as f64) as f32;
         self.steps += 1;
-        if mean.is_finite() { Ok(mean) } else { Err(TrainingError::NotFinite { step: self.steps - 1 }) }
+        if mean.is_finite() {
+            Ok(mean)
+        } else {
+            Err(TrainingError::NotFinite { step: self.steps - 1 })
+        }
     }
 
     fn infer(&mut self, inputs: &[f32], samples: usize) -> Result<Vec<f32>, TrainingError> {
         if samples.checked_mul(self.plan.inputs) != Some(inputs.len()) {
             let (have, one) = (inputs.len(), self.plan.inputs);
-            return Err(unsupported(&self.plan.last, format!("{samples} samples come with {have} values, not {one} each")));
+            return Err(unsupported(
+                &self.plan.last,
+                format!("{samples} samples come with {have} values, not {one} each"),
+            ));
         }
         self.gather()?;
         let (plan, values, pool) = (&self.plan, &self.values, &self.workspaces);
         let mut outputs = vec![0.0; samples * plan.classes];
-        let blocks = outputs.par_chunks_mut(LANES * plan.classes).zip(inputs.par_chunks(LANES * plan.inputs));
+        let blocks = outputs
+            .par_chunks_mut(LANES * plan.classes)
+            .zip(inputs.par_chunks(LANES * plan.inputs));
         blocks.for_each(|(outputs, inputs)| {
-            with_workspace(pool, plan, |w| w.forward(plan, values, Mode::Evaluate, inputs, outputs));
+            with_workspace(pool, plan, |w| {
+                w.forward(plan, values, Mode::Evaluate, inputs, outputs);
+            });
         });
         Ok(outputs)
     }

@@ -58,14 +58,18 @@ impl Deref for Buffer {
 
     #[inline(always)]
     fn deref(&self) -> &[Lanes] {
-        self.values[self.start..self.start + self.len * LANES].as_chunks().0
+        self.values[self.start..self.start + self.len * LANES]
+            .as_chunks()
+            .0
     }
 }
 
 impl DerefMut for Buffer {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [Lanes] {
-        self.values[self.start..self.start + self.len * LANES].as_chunks_mut().0
+        self.values[self.start..self.start + self.len * LANES]
+            .as_chunks_mut()
+            .0
     }
 }
 

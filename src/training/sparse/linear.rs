@@ -16,7 +16,12 @@ pub(super) struct Linear {
 
 impl Linear {
     pub(super) fn forward(&self, values: &[f32], input: &[Lanes], output: &mut [Lanes]) {
-        Arch::new().dispatch(Forward { linear: self, values, input, output });
+        Arch::new().dispatch(Forward {
+            linear: self,
+            values,
+            input,
+            output,
+        });
     }
 
     pub(super) fn backward(
@@ -43,7 +48,12 @@ impl Linear {
             },
         );
         if let Some(to) = input_gradient {
-            Arch::new().dispatch(ByInput { linear: self, values, gradient, to });
+            Arch::new().dispatch(ByInput {
+                linear: self,
+                values,
+                gradient,
+                to,
+            });
         }
     }
 }
@@ -70,7 +80,12 @@ impl WithSimd for Forward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { linear, values, input, output } = self;
+        let Self {
+            linear,
+            values,
+            input,
+            output,
+        } = self;
         let (weights, parts) = (linear.slots.weights(values), parts::<S>());
         let (x, y) = (vectors::<S>(input), vectors_mut::<S>(output));
         for o in 0..y.len() / parts {
@@ -101,7 +116,12 @@ impl WithSimd for ByInput<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { linear, values, gradient, to } = self;
+        let Self {
+            linear,
+            values,
+            gradient,
+            to,
+        } = self;
         let (weights, parts) = (linear.slots.weights(values), parts::<S>());
         to.fill([0.0; LANES]);
         let (d, dx) = (vectors::<S>(gradient), vectors_mut::<S>(to));

@@ -11,6 +11,15 @@
 //! whole network on one thread; its derivatives are kept apart and added in the order of the blocks, so a step
 //! gives the same bits on any number of threads.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a kernel takes the vector instructions of its caller only if inlined"
+)]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops over the samples of a block read and write several arrays"
+)]
+
 mod block;
 mod conv;
 mod executor;

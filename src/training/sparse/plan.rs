@@ -4,7 +4,7 @@ use super::conv::Convolution;
 use super::linear::Linear;
 use super::pool::Pooling;
 use super::slots::Slots;
-use super::stage::Stage;
+use super::stage::{Elements, Stage};
 use crate::network::op::{Activation, Conv2d, Padding, Pool, PoolKind};
 use crate::network::{Layer, Network, Op};
 use crate::training::{Parameter, Parameters, Role, TrainingError};
@@ -39,7 +39,10 @@ struct Draft<'a> {
 }
 
 pub(super) fn unsupported(layer: &str, message: impl Into<String>) -> TrainingError {
-    TrainingError::Unsupported { layer: layer.into(), message: message.into() }
+    TrainingError::Unsupported {
+        layer: layer.into(),
+        message: message.into(),
+    }
 }
 
 impl Plan {
@@ -59,9 +62,14 @@ impl Plan {
             i -= 1;
             let draft = &drafts[i];
             let stage = match draft.op {
-                Op::Conv2d(conv) => Stage::Convolution(convolution(draft, conv, None, parameters, values, &mut read)?),
+                Op::Conv2d(conv) => {
+                    Stage::Convolution(convolution(draft, conv, None, parameters, values, &mut read)?)
+                }
                 Op::Linear { .. } => Stage::Linear(linear(draft, parameters, values, &mut read)?),
-                Op::Pool(pool) => match i.checked_sub(1).map(|before| (&drafts[before], &drafts[before].op)) {
+                Op::Pool(pool) => match i
+                    .checked_sub(1)
+                    .map(|before| (&drafts[before], &drafts[before].op))
+                {
                     Some((before, &Op::Conv2d(conv))) if tiles(&pool) => {
                         i -= 1;
                         let pool = Some((pool, draft.output));
@@ -69,19 +77,33 @@ impl Plan {
                     }
                     _ => {
                         read = channels(&read, draft.output[0], draft.input);
-                        Stage::Pooling(Pooling { pool, input: draft.input, output: draft.output })
+                        Stage::Pooling(Pooling {
+                            pool,
+                            input: draft.input,
+                            output: draft.output,
+                        })
                     }
                 },
-                Op::Activation(kind) => Stage::Activation(kind, read.len()),
-                Op::Dropout { rate } => Stage::Dropout { rate, place: draft.place, elements: read.len() },
+                Op::Activation(kind) => Stage::Activation(kind, elements(&read)),
+                Op::Dropout { rate } => Stage::Dropout(rate, draft.place, elements(&read)),
                 _ => return Err(unsupported(&draft.layer.name, kinds(draft.op.kind()))),
             };
             values += stage.slots().map_or(0, Slots::len);
             stages.push(stage);
         }
         stages.reverse();
-        let first_trained = stages.iter().position(|s| s.slots().is_some()).unwrap_or(stages.len());
-        Ok(Self { stages, first_trained, inputs, classes, values, last: last.clone() })
+        let first_trained = stages
+            .iter()
+            .position(|s| s.slots().is_some())
+            .unwrap_or(stages.len());
+        Ok(Self {
+            stages,
+            first_trained,
+            inputs,
+            classes,
+            values,
+            last: last.clone(),
+        })
     }
 }
 
@@ -101,7 +123,12 @@ fn chain(network: &Network) -> Result<Vec<Draft<'_>>, TrainingError> {
         let next = match network.readers(at)[..] {
             [] => break,
             [next] => next,
-            _ => return Err(unsupported(&network.layer(at).name, kinds("a layer with several readers"))),
+            _ => {
+                return Err(unsupported(
+                    &network.layer(at).name,
+                    kinds("a layer with several readers"),
+                ));
+            }
         };
         let layer = network.layer(next);
         if layer.inputs.len() != 1 {
@@ -114,7 +141,10 @@ fn chain(network: &Network) -> Result<Vec<Draft<'_>>, TrainingError> {
         };
         let from = &network.layer(at).output;
         let (Some(input), Some(output)) = (map(&from.0), map(&layer.output.0)) else {
-            return Err(unsupported(&layer.name, "it needs one axis or a [C, H, W] map on both sides"));
+            return Err(unsupported(
+                &layer.name,
+                "it needs one axis or a [C, H, W] map on both sides",
+            ));
         };
         total = total.saturating_add(layer.output.elements());
         if let Op::Conv2d(c) = layer.op {
@@ -124,20 +154,38 @@ fn chain(network: &Network) -> Result<Vec<Draft<'_>>, TrainingError> {
             total = total.saturating_add(padded.unwrap_or(usize::MAX));
         }
         if total > MAX_ELEMENTS {
-            return Err(unsupported(&layer.name, "up to here a sample needs more than 2^26 values: use a smaller input"));
+            return Err(unsupported(
+                &layer.name,
+                "up to here a sample needs more than 2^26 values: use a smaller input",
+            ));
         }
         let op = match layer.op {
             Op::Linear { .. } if from.0.len() != 1 => {
-                return Err(unsupported(&layer.name, format!("it reads {from}, not one axis: put a flatten before it")));
+                return Err(unsupported(
+                    &layer.name,
+                    format!("it reads {from}, not one axis: put a flatten before it"),
+                ));
             }
             Op::GlobalAveragePool => {
                 let window = [input[1], input[2]];
-                Op::Pool(Pool { kind: PoolKind::Average, kernel: window, stride: window, padding: Padding::default(), ceil: false })
+                Op::Pool(Pool {
+                    kind: PoolKind::Average,
+                    kernel: window,
+                    stride: window,
+                    padding: Padding::default(),
+                    ceil: false,
+                })
             }
             ref op => op.clone(),
         };
         if op != Op::Flatten {
-            drafts.push(Draft { layer, op, input, output, place });
+            drafts.push(Draft {
+                layer,
+                op,
+                input,
+                output,
+                place,
+            });
         }
         at = next;
     }
@@ -166,30 +214,47 @@ fn tiles(pool: &Pool) -> bool {
     pool.kernel == pool.stride && pool.padding == Padding::default() && !pool.ceil
 }
 
+fn elements(read: &[bool]) -> Elements {
+    Elements {
+        count: read.len(),
+        live: (0u32..).zip(read).filter(|&(_, &r)| r).map(|(e, _)| e).collect(),
+    }
+}
+
 /// Which elements of a map are read if every output channel with a read element needs its whole input channel.
 fn channels(read: &[bool], count: usize, input: [usize; 3]) -> Vec<bool> {
     let plane = read.len() / count;
     let live = read.chunks(plane).map(|c| c.contains(&true));
-    live.flat_map(|l| std::iter::repeat_n(l, input[1] * input[2])).collect()
+    live.flat_map(|l| std::iter::repeat_n(l, input[1] * input[2]))
+        .collect()
 }
 
 /// The place of a layer's parameter of a role, checked against the length it must have.
 fn find(parameters: &Parameters, layer: &str, role: Role, shape: &[usize]) -> Result<usize, TrainingError> {
     let what = if role == Role::Weight { "weight" } else { "bias" };
-    let place = parameters.list.iter().position(|p| p.role == role && p.layer == layer);
-    let place = place.ok_or_else(|| unsupported(layer, format!("its {what} is missing from the parameters")))?;
+    let place = parameters
+        .list
+        .iter()
+        .position(|p| p.role == role && p.layer == layer);
+    let place =
+        place.ok_or_else(|| unsupported(layer, format!("its {what} is missing from the parameters")))?;
     let (p, length) = (&parameters.list[place], shape.iter().product::<usize>());
     let bits = p.support.as_ref().map_or(length, crate::compression::Mask::len);
     if p.values.len() != length || bits != length || u32::try_from(length).is_err() {
         let have = p.values.len();
-        return Err(unsupported(layer, format!("its {what} has {have} values and {bits} mask bits, {shape:?} are needed")));
+        return Err(unsupported(
+            layer,
+            format!("its {what} has {have} values and {bits} mask bits, {shape:?} are needed"),
+        ));
     }
     Ok(place)
 }
 
 /// The kept positions of a parameter that pass a filter, ascending.
 fn kept(parameter: &Parameter, wanted: impl Fn(usize) -> bool) -> Vec<u32> {
-    let pick = |positions: &mut dyn Iterator<Item = usize>| positions.filter(|&p| wanted(p)).map(|p| p as u32).collect();
+    let pick = |positions: &mut dyn Iterator<Item = usize>| {
+        positions.filter(|&p| wanted(p)).map(|p| p as u32).collect()
+    };
     match &parameter.support {
         Some(mask) => pick(&mut mask.ones()),
         None => pick(&mut (0..parameter.values.len())),
@@ -204,11 +269,15 @@ fn slots(
     live: &[bool],
     has_bias: bool,
 ) -> Result<(Slots, Vec<usize>), TrainingError> {
-    let shape = layer.weight_shape().ok_or_else(|| unsupported(&layer.name, "it has no weights"))?;
+    let shape = layer
+        .weight_shape()
+        .ok_or_else(|| unsupported(&layer.name, "it has no weights"))?;
     let columns = shape[1..].iter().product::<usize>();
     let weight = find(parameters, &layer.name, Role::Weight, &shape)?;
     let positions = kept(&parameters.list[weight], |p| live[p / columns]);
-    let starts = (0..=live.len()).map(|o| positions.partition_point(|&p| (p as usize) < o * columns)).collect();
+    let starts = (0..=live.len())
+        .map(|o| positions.partition_point(|&p| (p as usize) < o * columns))
+        .collect();
     let mut bias_of = vec![u32::MAX; live.len()];
     let bias = if has_bias {
         let place = find(parameters, &layer.name, Role::Bias, &[live.len()])?;
@@ -220,11 +289,26 @@ fn slots(
     } else {
         None
     };
-    Ok((Slots { first, weight: (weight, positions), bias, bias_of }, starts))
+    Ok((
+        Slots {
+            first,
+            weight: (weight, positions),
+            bias,
+            bias_of,
+        },
+        starts,
+    ))
 }
 
-fn linear(draft: &Draft<'_>, parameters: &Parameters, first: usize, read: &mut Vec<bool>) -> Result<Linear, TrainingError> {
-    let Op::Linear { bias, .. } = draft.op else { return Err(unsupported(&draft.layer.name, "it is not linear")) };
+fn linear(
+    draft: &Draft<'_>,
+    parameters: &Parameters,
+    first: usize,
+    read: &mut Vec<bool>,
+) -> Result<Linear, TrainingError> {
+    let Op::Linear { bias, .. } = draft.op else {
+        return Err(unsupported(&draft.layer.name, "it is not linear"));
+    };
     let (slots, starts) = slots(draft.layer, parameters, first, read, bias)?;
     let columns = draft.input[0] as u32;
     let inputs: Vec<u32> = slots.weight.1.iter().map(|p| p % columns).collect();
@@ -232,7 +316,11 @@ fn linear(draft: &Draft<'_>, parameters: &Parameters, first: usize, read: &mut V
     for &i in &inputs {
         read[i as usize] = true;
     }
-    Ok(Linear { slots, starts, inputs })
+    Ok(Linear {
+        slots,
+        starts,
+        inputs,
+    })
 }
 
 fn convolution(
@@ -247,7 +335,10 @@ fn convolution(
     let live: Vec<bool> = read.chunks(plane).map(|c| c.contains(&true)).collect();
     let (slots, starts) = slots(draft.layer, parameters, first, &live, conv.bias)?;
     let [c, h, w] = draft.input;
-    let (height, width) = (h + conv.padding.top + conv.padding.bottom, w + conv.padding.left + conv.padding.right);
+    let (height, width) = (
+        h + conv.padding.top + conv.padding.bottom,
+        w + conv.padding.left + conv.padding.right,
+    );
     let ([r, s], per_group) = (conv.kernel, c / conv.groups);
     let outputs_per_group = conv.out_channels / conv.groups;
     let mut offsets = Vec::with_capacity(slots.weight.1.len());
@@ -265,7 +356,10 @@ fn convolution(
     for &(input, ..) in &sources {
         inputs[input as usize] = true;
     }
-    *read = inputs.into_iter().flat_map(|l| std::iter::repeat_n(l, h * w)).collect();
+    *read = inputs
+        .into_iter()
+        .flat_map(|l| std::iter::repeat_n(l, h * w))
+        .collect();
     let output = match pool {
         Some((pool, [k, p, q])) => [k, p * pool.kernel[0], q * pool.kernel[1]],
         None => draft.output,
@@ -278,7 +372,10 @@ fn convolution(
         output,
         starts,
         offsets,
-        by_input: sources.into_iter().map(|(_, slot, output)| (slot, output)).collect(),
+        by_input: sources
+            .into_iter()
+            .map(|(_, slot, output)| (slot, output))
+            .collect(),
         live,
         pool: pool.map(|(p, _)| (p.kind, p.kernel)),
     })

@@ -24,7 +24,12 @@ impl Pooling {
     #[inline(always)]
     fn windows(&self, mut visit: impl FnMut(usize, std::ops::Range<usize>, std::ops::Range<usize>, usize)) {
         let ([_, h, w], [channels, rows, cols]) = (self.input, self.output);
-        let Pool { kernel, stride, padding, .. } = self.pool;
+        let Pool {
+            kernel,
+            stride,
+            padding,
+            ..
+        } = self.pool;
         for c in 0..channels {
             for p in 0..rows {
                 for q in 0..cols {
@@ -79,7 +84,12 @@ impl Pooling {
     }
 
     pub(super) fn backward(&self, scratch: &Scratch, to: &mut [Lanes]) {
-        let (width, Scratch { gradient, winners, .. }) = (self.input[2], scratch);
+        let (
+            width,
+            Scratch {
+                gradient, winners, ..
+            },
+        ) = (self.input[2], scratch);
         vectorised(
             #[inline(always)]
             || {

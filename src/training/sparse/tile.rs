@@ -7,7 +7,7 @@ use pulp::Simd;
 /// A run of inputs: one bounds check where `step` is a constant.
 #[inline(always)]
 fn run<V>(x: &[V], at: usize, count: usize, step: usize) -> &[V] {
-    &x[at..at + (count - 1) * step + 1]
+    &x[at..=at + (count - 1) * step]
 }
 
 /// Runs `$body` with `$T` outputs from `$q` on until `$length` outputs are covered, widest first.
@@ -53,7 +53,7 @@ pub(super) fn forward<S: Simd, const T: usize>(
             sums[j] = simd.add_f32s(sums[j], simd.mul_f32s(x[j * step], w));
         }
     }
-    let out = &mut out[..(T - 1) * parts + 1];
+    let out = &mut out[..=(T - 1) * parts];
     for j in 0..T {
         out[j * parts] = sums[j];
     }
@@ -61,7 +61,6 @@ pub(super) fn forward<S: Simd, const T: usize>(
 
 /// `Σ d·x` over `T` outputs for each kept weight of one output channel, added to `sums`.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the registers of the innermost loop")]
 pub(super) fn weight_gradients<S: Simd, const T: usize>(
     simd: S,
     x: &[S::f32s],
@@ -100,7 +99,7 @@ pub(super) fn both_gradients<S: Simd, const T: usize>(
     parts: usize,
 ) -> S::f32s {
     let (x, d) = (run(x, at, T, step), run(d, 0, T, parts));
-    let dx = &mut dx[at..at + (T - 1) * step + 1];
+    let dx = &mut dx[at..=at + (T - 1) * step];
     let mut s = simd.mul_f32s(d[0], x[0]);
     dx[0] = simd.add_f32s(dx[0], simd.mul_f32s(d[0], w));
     for j in 1..T {
@@ -109,4 +108,62 @@ pub(super) fn both_gradients<S: Simd, const T: usize>(
         dx[j * step] = simd.add_f32s(dx[j * step], simd.mul_f32s(d, w));
     }
     s
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::sparse::lanes::{LANES, Lanes, parts, vectors, vectors_mut};
+    use pulp::{Arch, Scalar, WithSimd};
+
+    /// All three kernels on eight outputs and three weights.
+    struct Kernels<'a> {
+        x: &'a [Lanes],
+        d: &'a [Lanes],
+    }
+
+    impl WithSimd for Kernels<'_> {
+        type Output = Vec<Lanes>;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+            let (parts, offsets, weights) = (parts::<S>(), [0, 3, 4], [0.7, -1.3, 0.11]);
+            let mut results = vec![[0.5; LANES]; 8 + 3 + 20 + 1];
+            let (all, d) = (vectors::<S>(self.x), vectors::<S>(self.d));
+            let (y, rest) = vectors_mut::<S>(&mut results).split_at_mut(8 * parts);
+            let (sums, rest) = rest.split_at_mut(3 * parts);
+            let (dx, total) = rest.split_at_mut(20 * parts);
+            for part in 0..parts {
+                let (x, d) = (&all[part..], &d[part..]);
+                forward::<S, 8>(simd, x, parts, &offsets, &weights, 0.3, &mut y[part..], parts);
+                weight_gradients::<S, 8>(simd, x, 2 * parts, &offsets, d, &mut sums[part..], parts);
+                let w = simd.splat_f32s(0.9);
+                total[part] = both_gradients::<S, 8>(simd, all, dx, part + 2 * parts, 2 * parts, d, w, parts);
+            }
+            results
+        }
+    }
+
+    /// Without vector instructions and with the widest of this machine: the same bits.
+    #[test]
+    fn vector_width_does_not_change_bits() {
+        let values = |n: usize, by: f32| -> Vec<Lanes> {
+            (0..n)
+                .map(|e| std::array::from_fn(|l| ((e * LANES + l) as f32 * by).sin()))
+                .collect()
+        };
+        let (x, d) = (values(20, 0.37), values(8, 1.7));
+        let kernels = || Kernels { x: &x, d: &d };
+        let scalar = Simd::vectorize(Scalar, kernels());
+        for (e, (s, v)) in scalar.iter().zip(Arch::new().dispatch(kernels())).enumerate() {
+            assert_eq!(
+                s.map(f32::to_bits),
+                v.map(f32::to_bits),
+                "element {e}: {s:?} and {v:?}"
+            );
+        }
+        // bias and three weights at the first output of the first sample
+        let expected = 0.3 + 0.7 * x[0][0] - 1.3 * x[3][0] + 0.11 * x[4][0];
+        assert!((scalar[0][0] - expected).abs() < 1e-6);
+    }
 }
