@@ -150,7 +150,9 @@ fn naive(network: &Network, parameters: &[(String, Role, Vec<f64>)], input: &[f3
                         PoolKind::Max => {
                             seen.sort_by(f64::total_cmp);
                             let top = seen[seen.len() - 1];
-                            seen.iter().for_each(|v| near(top - v));
+                            for v in &seen {
+                                near(top - v);
+                            }
                             top
                         }
                         PoolKind::Average => seen.iter().sum::<f64>() / seen.len() as f64,
@@ -167,9 +169,13 @@ fn naive(network: &Network, parameters: &[(String, Role, Vec<f64>)], input: &[f3
             }
             Op::Activation(kind) => {
                 if matches!(kind, Activation::Relu | Activation::Relu6) {
-                    x.iter().for_each(|v| near(v.abs().min((v - 6.0).abs())));
+                    for v in &x {
+                        near(v.abs().min((v - 6.0).abs()));
+                    }
                 }
-                x.iter_mut().for_each(|v| *v = activation(*kind, *v));
+                for v in &mut x {
+                    *v = activation(*kind, *v);
+                }
             }
             Op::Input | Op::Flatten | Op::Dropout { .. } => {}
             other => panic!("{} is not in these chains", other.kind()),

@@ -340,30 +340,32 @@ impl WithSimd for Both<'_> {
         let dx: &mut [Lanes] = if border { padded_gradient } else { &mut *to };
         dx.fill([0.0; LANES]);
         let (x, dx, d) = (vectors::<S>(x), vectors_mut::<S>(dx), vectors::<S>(d));
-        let parts = parts::<S>();
+        let (parts, stride) = (parts::<S>(), conv.stride[1]);
+        let (row, next_row) = (q * parts, conv.row_start(1) * parts);
         for &(slot, c) in &conv.by_input {
             let (slot, c) = (slot as usize, c as usize);
             let (w, offset) = (simd.splat_f32s(weights[slot]), conv.offsets[slot] as usize);
             let mut lanes = [0.0; LANES];
             for part in 0..parts {
                 let mut total = simd.splat_f32s(0.0);
-                for r in 0..p {
-                    let d = &d[(c * p + r) * q * parts + part..];
-                    let start = (offset + conv.row_start(r)) * parts + part;
-                    if conv.stride[1] == 1 {
+                let mut start = offset * parts + part;
+                for d in d[c * p * row..(c + 1) * p * row].chunks_exact(row) {
+                    let d = &d[part..];
+                    if stride == 1 {
                         tiles!(q, |at, T| {
                             let (d, at) = (&d[at * parts..], start + at * parts);
                             let s = tile::both_gradients::<S, T>(simd, x, dx, at, parts, d, w, parts);
                             total = simd.add_f32s(total, s);
                         });
                     } else {
-                        let step = conv.stride[1] * parts;
+                        let step = stride * parts;
                         tiles!(q, |at, T| {
                             let (d, at) = (&d[at * parts..], start + at * step);
                             let s = tile::both_gradients::<S, T>(simd, x, dx, at, step, d, w, parts);
                             total = simd.add_f32s(total, s);
                         });
                     }
+                    start += next_row;
                 }
                 S::as_mut_simd_f32s(&mut lanes).0[part] = total;
             }
