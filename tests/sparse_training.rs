@@ -81,6 +81,7 @@ fn activation(kind: Activation, x: f64) -> f64 {
 /// The logits of one sample, by the definition of each operation, and how near it came to a kink: the smallest
 /// distance of a maximum from its runner-up or of an input of relu from 0. Equal values do not count: they come
 /// from padding or saturation, where the derivatives are 0 on both sides.
+#[expect(clippy::too_many_lines, reason = "one arm per operation")]
 fn naive(network: &Network, parameters: &[(String, Role, Vec<f64>)], input: &[f32]) -> (Vec<f64>, f64) {
     let mut kink = f64::INFINITY;
     let mut near = |distance: f64| kink = if distance > 0.0 { kink.min(distance) } else { kink };
