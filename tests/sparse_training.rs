@@ -1,5 +1,7 @@
 //! The sparse executor against a naive one in f64: loops over every weight, derivatives by central differences.
 
+#![expect(clippy::float_cmp, reason = "the same bits are what is tested")]
+
 use cosparse::compression::Mask;
 use cosparse::network::op::{Activation, Conv2d, Padding, Pool, PoolKind};
 use cosparse::network::{Network, NetworkBuilder, Op, Shape};
@@ -76,8 +78,13 @@ fn activation(kind: Activation, x: f64) -> f64 {
     }
 }
 
-/// The logits of one sample, by the definition of each operation.
-fn naive(network: &Network, parameters: &[(String, Role, Vec<f64>)], input: &[f32]) -> Vec<f64> {
+/// The logits of one sample, by the definition of each operation, and how near it came to a kink: the smallest
+/// distance of a maximum from its runner-up or of an input of relu from 0. Equal values do not count: they come
+/// from padding or saturation, where the derivatives are 0 on both sides.
+#[expect(clippy::too_many_lines, reason = "one arm per operation")]
+fn naive(network: &Network, parameters: &[(String, Role, Vec<f64>)], input: &[f32]) -> (Vec<f64>, f64) {
+    let mut kink = f64::INFINITY;
+    let mut near = |distance: f64| kink = if distance > 0.0 { kink.min(distance) } else { kink };
     let mut x: Vec<f64> = input.iter().map(|&v| f64::from(v)).collect();
     let mut axes: Vec<usize> = Vec::new();
     for (_, layer) in network.layers() {
@@ -141,7 +148,14 @@ fn naive(network: &Network, parameters: &[(String, Role, Vec<f64>)], input: &[f3
                         }
                     }
                     y.push(match pool.kind {
-                        PoolKind::Max => seen.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                        PoolKind::Max => {
+                            seen.sort_by(f64::total_cmp);
+                            let top = seen[seen.len() - 1];
+                            for v in &seen {
+                                near(top - v);
+                            }
+                            top
+                        }
                         PoolKind::Average => seen.iter().sum::<f64>() / seen.len() as f64,
                     });
                 }
@@ -154,13 +168,22 @@ fn naive(network: &Network, parameters: &[(String, Role, Vec<f64>)], input: &[f3
                     .map(|c| c.iter().sum::<f64>() / plane as f64)
                     .collect();
             }
-            Op::Activation(kind) => x.iter_mut().for_each(|v| *v = activation(*kind, *v)),
+            Op::Activation(kind) => {
+                if matches!(kind, Activation::Relu | Activation::Relu6) {
+                    for v in &x {
+                        near(v.abs().min((v - 6.0).abs()));
+                    }
+                }
+                for v in &mut x {
+                    *v = activation(*kind, *v);
+                }
+            }
             Op::Input | Op::Flatten | Op::Dropout { .. } => {}
             other => panic!("{} is not in these chains", other.kind()),
         }
         axes.clone_from(out);
     }
-    x
+    (x, kink)
 }
 
 fn log_softmax(z: &[f64], temperature: f64) -> Vec<f64> {
@@ -172,7 +195,7 @@ fn naive_loss(network: &Network, parameters: &[(String, Role, Vec<f64>)], step: 
     let n = step.labels.len();
     let (elements, mut sum) = (step.inputs.len() / n, 0.0);
     for (i, &label) in step.labels.iter().enumerate() {
-        let z = naive(
+        let (z, _) = naive(
             network,
             parameters,
             &step.inputs[i * elements..(i + 1) * elements],
@@ -274,7 +297,11 @@ fn agrees(
     let outputs = executor.infer(&data.inputs, samples).expect("it ran before");
     let elements = data.inputs.len() / samples;
     for (i, z) in outputs.chunks(outputs.len() / samples).enumerate() {
-        let expected = naive(network, &exact, &data.inputs[i * elements..(i + 1) * elements]);
+        let (expected, kink) = naive(network, &exact, &data.inputs[i * elements..(i + 1) * elements]);
+        if kink < 2e-5 {
+            // f32 may see the other side
+            return Err(TestCaseError::reject("a kink within rounding"));
+        }
         for (z, e) in z.iter().zip(expected) {
             prop_assert!(
                 (f64::from(*z) - e).abs() < 1e-4 * (1.0 + e.abs()),
@@ -360,7 +387,10 @@ fn small_lenet_agrees() {
         (0.4, 11, DISTILLED),
         (0.1, 8, Loss::CrossEntropy),
     ] {
-        agrees(&network, density, samples, loss, 5).expect("agreement");
+        let away_from_kinks = (0..20)
+            .map(|seed| agrees(&network, density, samples, loss, seed))
+            .find(|r| !matches!(r, Err(TestCaseError::Reject(_))));
+        away_from_kinks.expect("one of twenty").expect("agreement");
     }
 }
 
@@ -425,9 +455,9 @@ fn stage() -> impl Strategy<Value = Vec<Op>> {
         .prop_map(|(conv, a, p, swap)| {
             let mut ops = vec![Op::Conv2d(conv)];
             if swap {
-                ops.extend(p.into_iter().chain(a))
+                ops.extend(p.into_iter().chain(a));
             } else {
-                ops.extend(a.into_iter().chain(p))
+                ops.extend(a.into_iter().chain(p));
             }
             ops
         })
@@ -595,7 +625,9 @@ fn rebuilding_follows_the_supports() {
         .weight_mut("l2")
         .expect("it has weights");
     let mut mask = Mask::full(2, 4);
-    [0, 4, 1].into_iter().for_each(|i| mask.set(i, false));
+    for i in [0, 4, 1] {
+        mask.set(i, false);
+    }
     second
         .values
         .iter_mut()

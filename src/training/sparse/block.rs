@@ -1,6 +1,6 @@
 //! One block of samples through the whole chain, on one thread.
 
-use super::lanes::{LANES, Lanes};
+use super::lanes::{Buffer, LANES};
 use super::plan::Plan;
 use super::scratch::Scratch;
 use super::stage::Mode;
@@ -8,9 +8,9 @@ use crate::training::Step;
 use crate::training::loss::loss_and_gradient;
 
 /// The memory for one block.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Workspace {
-    input: Vec<Lanes>,
+    input: Buffer,
     scratch: Vec<Scratch>,
 }
 
@@ -23,7 +23,7 @@ impl Workspace {
             .map(|(i, s)| s.scratch(i <= plan.first_trained))
             .collect();
         Self {
-            input: vec![Lanes::ZERO; plan.inputs],
+            input: Buffer::zeros(plan.inputs),
             scratch,
         }
     }
@@ -40,7 +40,7 @@ impl Workspace {
         let samples = inputs.len() / plan.inputs;
         for (e, x) in self.input.iter_mut().enumerate() {
             for l in 0..LANES {
-                x.0[l] = if l < samples {
+                x[l] = if l < samples {
                     inputs[l * plan.inputs + e]
                 } else {
                     0.0
@@ -55,7 +55,7 @@ impl Workspace {
         let logits = self.scratch.last().map_or(&self.input, |s| &s.output);
         for (k, z) in logits.iter().enumerate() {
             for l in 0..samples {
-                outputs[l * plan.classes + k] = z.0[l];
+                outputs[l * plan.classes + k] = z[l];
             }
         }
     }
@@ -101,9 +101,9 @@ impl Workspace {
         if let Some(last) = self.scratch.last_mut() {
             for (k, g) in last.gradient.iter_mut().enumerate() {
                 // samples that only fill the block weigh nothing
-                *g = Lanes::ZERO;
+                *g = [0.0; LANES];
                 for l in 0..range.len() {
-                    g.0[l] = slopes[l * classes + k];
+                    g[l] = slopes[l * classes + k];
                 }
             }
         }

@@ -1,10 +1,11 @@
 //! Convolutions over the kept weights, with the pooling that follows fused in where its windows tile the map.
 
-use super::lanes::{LANES, Lanes, vectorised};
+use super::lanes::{LANES, Lanes, parts, plus, scaled, sum, vectors, vectors_mut};
 use super::scratch::Scratch;
 use super::slots::Slots;
 use super::tile::{self, tiles};
 use crate::network::op::{Padding, PoolKind};
+use pulp::{Arch, Simd, WithSimd};
 
 /// A convolution as lists of kept weights.
 #[derive(Debug, Clone)]
@@ -41,6 +42,12 @@ impl Convolution {
         [k, p / r, q / s]
     }
 
+    /// The element of a channel of the padded input at which an output row begins.
+    #[inline(always)]
+    fn row_start(&self, row: usize) -> usize {
+        row * self.stride[0] * self.padded()[2]
+    }
+
     fn is_padded(&self) -> bool {
         self.padding != Padding::default()
     }
@@ -56,73 +63,12 @@ impl Convolution {
     }
 
     pub(super) fn forward(&self, values: &[f32], input: &[Lanes], scratch: &mut Scratch) {
-        vectorised(
-            #[inline(always)]
-            || {
-                let Scratch {
-                    output,
-                    padded,
-                    unpooled,
-                    winners,
-                    ..
-                } = scratch;
-                let x: &[Lanes] = if self.is_padded() {
-                    // the border stays zero from the start
-                    self.inside(
-                        #[inline(always)]
-                        |map, inside| padded[inside].copy_from_slice(&input[map]),
-                    );
-                    padded
-                } else {
-                    input
-                };
-                let ([k, p, q], [_, pp, pq]) = (self.output, self.pooled());
-                let weights = self.slots.weights(values);
-                let rows = p / pp;
-                for band in 0..pp {
-                    for c in (0..k).filter(|&c| self.live[c]) {
-                        let bias = self.slots.bias(values, c);
-                        let kept = self.starts[c]..self.starts[c + 1];
-                        let at = (c * pp + band) * pq;
-                        for r in 0..rows {
-                            let to = if self.pool.is_some() {
-                                &mut unpooled[r * q..]
-                            } else {
-                                &mut output[at..]
-                            };
-                            let (offsets, weights) = (&self.offsets[kept.clone()], &weights[kept.clone()]);
-                            self.row(x, band * rows + r, offsets, weights, bias, &mut to[..q]);
-                        }
-                        if let Some((kind, window)) = self.pool {
-                            let to = at..at + pq;
-                            pool(
-                                kind,
-                                window,
-                                &unpooled[..rows * q],
-                                &mut output[to.clone()],
-                                &mut winners[to],
-                            );
-                        }
-                    }
-                }
-            },
-        );
-    }
-
-    #[inline(always)]
-    fn row(&self, x: &[Lanes], p: usize, offsets: &[u32], weights: &[f32], bias: f32, out: &mut [Lanes]) {
-        let (start, step) = (p * self.stride[0] * self.padded()[2], self.stride[1]);
-        if step == 1 {
-            tiles!(out.len(), |at, T| {
-                let run = tile::forward::<T>(x, start + at, 1, offsets, weights, bias);
-                out[at..at + T].copy_from_slice(&run);
-            });
-        } else {
-            tiles!(out.len(), |at, T| {
-                let run = tile::forward::<T>(x, start + at * step, step, offsets, weights, bias);
-                out[at..at + T].copy_from_slice(&run);
-            });
-        }
+        Arch::new().dispatch(Forward {
+            conv: self,
+            values,
+            input,
+            scratch,
+        });
     }
 
     /// The derivatives by the kept values, and by the input unless nobody wants it.
@@ -134,35 +80,157 @@ impl Convolution {
         input_gradient: Option<&mut [Lanes]>,
         partial: &mut [f32],
     ) {
-        vectorised(
-            #[inline(always)]
-            || {
-                let (sums, biases) = self.slots.split(partial);
-                let [_, pp, pq] = self.pooled();
-                for (at, b) in biases.iter_mut().enumerate() {
-                    let c = self.slots.bias_at(at);
-                    // pooling only moves or shares derivatives, so their sum is that before it
-                    let plane = &scratch.gradient[c * pp * pq..(c + 1) * pp * pq];
-                    *b = plane
-                        .iter()
-                        .fold(
-                            Lanes::ZERO,
-                            #[inline(always)]
-                            |sum, &g| sum.plus(g),
-                        )
-                        .sum();
-                }
-                match input_gradient {
-                    Some(to) => self.both(values, input, scratch, to, sums),
-                    None => self.weights_only(input, scratch, sums),
-                }
-            },
-        );
+        let (sums, biases) = self.slots.split(partial);
+        let [_, pp, pq] = self.pooled();
+        for (at, b) in biases.iter_mut().enumerate() {
+            let c = self.slots.bias_at(at);
+            // pooling only moves or shares derivatives, so their sum is that before it
+            let plane = &scratch.gradient[c * pp * pq..(c + 1) * pp * pq];
+            *b = sum(&plane.iter().fold([0.0; LANES], plus));
+        }
+        match input_gradient {
+            Some(to) => Arch::new().dispatch(Both {
+                conv: self,
+                values,
+                input,
+                scratch,
+                to,
+                sums,
+            }),
+            None => Arch::new().dispatch(WeightsOnly {
+                conv: self,
+                input,
+                scratch,
+                to: sums,
+            }),
+        }
     }
+}
 
-    /// Output channel by output channel, band by band: the band of the input stays in the first cache.
+struct Forward<'a> {
+    conv: &'a Convolution,
+    values: &'a [f32],
+    input: &'a [Lanes],
+    scratch: &'a mut Scratch,
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn weights_only(&self, input: &[Lanes], scratch: &mut Scratch, to: &mut [f32]) {
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            conv,
+            values,
+            input,
+            scratch,
+        } = self;
+        let Scratch {
+            output,
+            padded,
+            unpooled,
+            winners,
+            ..
+        } = scratch;
+        let x: &[Lanes] = if conv.is_padded() {
+            // the border stays zero from the start
+            conv.inside(
+                #[inline(always)]
+                |map, inside| padded[inside].copy_from_slice(&input[map]),
+            );
+            padded
+        } else {
+            input
+        };
+        let ([k, p, q], [_, pp, pq]) = (conv.output, conv.pooled());
+        let weights = conv.slots.weights(values);
+        let rows = p / pp;
+        for band in 0..pp {
+            for c in (0..k).filter(|&c| conv.live[c]) {
+                let bias = conv.slots.bias(values, c);
+                let kept = conv.starts[c]..conv.starts[c + 1];
+                let (offsets, weights) = (&conv.offsets[kept.clone()], &weights[kept]);
+                let at = (c * pp + band) * pq;
+                for r in 0..rows {
+                    let to = if conv.pool.is_some() {
+                        &mut unpooled[r * q..]
+                    } else {
+                        &mut output[at..]
+                    };
+                    let x = &x[conv.row_start(band * rows + r)..];
+                    row(
+                        simd,
+                        vectors::<S>(x),
+                        conv.stride[1],
+                        offsets,
+                        weights,
+                        bias,
+                        vectors_mut::<S>(&mut to[..q]),
+                    );
+                }
+                if let Some((kind, window)) = conv.pool {
+                    let to = at..at + pq;
+                    pool(
+                        kind,
+                        window,
+                        &unpooled[..rows * q],
+                        &mut output[to.clone()],
+                        &mut winners[to],
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// One row of outputs.
+#[inline(always)]
+fn row<S: Simd>(
+    simd: S,
+    x: &[S::f32s],
+    stride: usize,
+    offsets: &[u32],
+    weights: &[f32],
+    bias: f32,
+    out: &mut [S::f32s],
+) {
+    let parts = parts::<S>();
+    for part in 0..parts {
+        let x = &x[part..];
+        if stride == 1 {
+            tiles!(out.len() / parts, |q, T| {
+                let (x, out) = (&x[q * parts..], &mut out[part + q * parts..]);
+                tile::forward::<S, T>(simd, x, parts, offsets, weights, bias, out, parts);
+            });
+        } else {
+            let step = stride * parts;
+            tiles!(out.len() / parts, |q, T| {
+                let (x, out) = (&x[q * step..], &mut out[part + q * parts..]);
+                tile::forward::<S, T>(simd, x, step, offsets, weights, bias, out, parts);
+            });
+        }
+    }
+}
+
+/// Output channel by output channel, band by band: the band of the input stays in the first cache.
+struct WeightsOnly<'a> {
+    conv: &'a Convolution,
+    input: &'a [Lanes],
+    scratch: &'a mut Scratch,
+    to: &'a mut [f32],
+}
+
+impl WithSimd for WeightsOnly<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            conv,
+            input,
+            scratch,
+            to,
+        } = self;
         let Scratch {
             gradient,
             padded,
@@ -171,18 +239,18 @@ impl Convolution {
             sums,
             ..
         } = scratch;
-        let x: &[Lanes] = if self.is_padded() { padded } else { input };
-        let ([k, p, q], [_, pp, pq]) = (self.output, self.pooled());
-        let (rows, width, step) = (p / pp, self.padded()[2], self.stride[1]);
-        sums.fill(Lanes::ZERO);
+        let x: &[Lanes] = if conv.is_padded() { padded } else { input };
+        let ([k, p, q], [_, pp, pq]) = (conv.output, conv.pooled());
+        let (rows, parts) = (p / pp, parts::<S>());
+        sums.fill([0.0; LANES]);
         for band in 0..pp {
             for c in 0..k {
-                let kept = self.starts[c]..self.starts[c + 1];
+                let kept = conv.starts[c]..conv.starts[c + 1];
                 if kept.is_empty() {
                     continue;
                 }
                 let at = (c * pp + band) * pq;
-                let d: &[Lanes] = if let Some((kind, window)) = self.pool {
+                let d: &[Lanes] = if let Some((kind, window)) = conv.pool {
                     unpool(
                         kind,
                         window,
@@ -195,36 +263,57 @@ impl Convolution {
                 } else {
                     &gradient[at..at + q]
                 };
+                let (offsets, sums) = (&conv.offsets[kept.clone()], vectors_mut::<S>(&mut sums[kept]));
                 for r in 0..rows {
-                    let (d, start) = (&d[r * q..(r + 1) * q], (band * rows + r) * self.stride[0] * width);
-                    let (offsets, sums) = (&self.offsets[kept.clone()], &mut sums[kept.clone()]);
-                    if step == 1 {
-                        tiles!(q, |at, T| {
-                            tile::weight_gradients::<T>(x, start + at, 1, offsets, &d[at..], sums);
-                        });
-                    } else {
-                        tiles!(q, |at, T| {
-                            tile::weight_gradients::<T>(x, start + at * step, step, offsets, &d[at..], sums);
-                        });
+                    let d = vectors::<S>(&d[r * q..(r + 1) * q]);
+                    let x = vectors::<S>(&x[conv.row_start(band * rows + r)..]);
+                    for part in 0..parts {
+                        let (x, d, sums) = (&x[part..], &d[part..], &mut sums[part..]);
+                        if conv.stride[1] == 1 {
+                            tiles!(q, |at, T| {
+                                let (x, d) = (&x[at * parts..], &d[at * parts..]);
+                                tile::weight_gradients::<S, T>(simd, x, parts, offsets, d, sums, parts);
+                            });
+                        } else {
+                            let step = conv.stride[1] * parts;
+                            tiles!(q, |at, T| {
+                                let (x, d) = (&x[at * step..], &d[at * parts..]);
+                                tile::weight_gradients::<S, T>(simd, x, step, offsets, d, sums, parts);
+                            });
+                        }
                     }
                 }
             }
         }
-        for (t, s) in to.iter_mut().zip(sums) {
-            *t = s.sum();
+        for (t, s) in to.iter_mut().zip(sums.iter()) {
+            *t = sum(s);
         }
     }
+}
 
-    /// Input channel by input channel: its map and the derivative by it stay in the first cache.
+/// Input channel by input channel: its map and the derivative by it stay in the first cache.
+struct Both<'a> {
+    conv: &'a Convolution,
+    values: &'a [f32],
+    input: &'a [Lanes],
+    scratch: &'a mut Scratch,
+    to: &'a mut [Lanes],
+    sums: &'a mut [f32],
+}
+
+impl WithSimd for Both<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn both(
-        &self,
-        values: &[f32],
-        input: &[Lanes],
-        scratch: &mut Scratch,
-        to: &mut [Lanes],
-        sums: &mut [f32],
-    ) {
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            conv,
+            values,
+            input,
+            scratch,
+            to,
+            sums,
+        } = self;
         let Scratch {
             gradient,
             padded,
@@ -233,8 +322,8 @@ impl Convolution {
             winners,
             ..
         } = scratch;
-        let ([k, p, q], [_, pp, pq]) = (self.output, self.pooled());
-        let d: &[Lanes] = if let Some((kind, window)) = self.pool {
+        let ([k, p, q], [_, pp, pq]) = (conv.output, conv.pooled());
+        let d: &[Lanes] = if let Some((kind, window)) = conv.pool {
             let rows = p / pp;
             for band in 0..k * pp {
                 let from = band * pq..(band + 1) * pq;
@@ -245,40 +334,45 @@ impl Convolution {
         } else {
             gradient
         };
-        let weights = self.slots.weights(values);
-        let padded_input = self.is_padded();
-        let x: &[Lanes] = if padded_input { padded } else { input };
-        let dx: &mut [Lanes] = if padded_input { padded_gradient } else { &mut *to };
-        dx.fill(Lanes::ZERO);
-        let (width, step) = (self.padded()[2], self.stride[1]);
-        for &(slot, c) in &self.by_input {
+        let weights = conv.slots.weights(values);
+        let border = conv.is_padded();
+        let x: &[Lanes] = if border { padded } else { input };
+        let dx: &mut [Lanes] = if border { padded_gradient } else { &mut *to };
+        dx.fill([0.0; LANES]);
+        let (x, dx, d) = (vectors::<S>(x), vectors_mut::<S>(dx), vectors::<S>(d));
+        let (parts, stride) = (parts::<S>(), conv.stride[1]);
+        let (row, next_row) = (q * parts, conv.row_start(1) * parts);
+        for &(slot, c) in &conv.by_input {
             let (slot, c) = (slot as usize, c as usize);
-            let (w, offset) = (weights[slot], self.offsets[slot] as usize);
-            let mut sum = Lanes::ZERO;
-            for r in 0..p {
-                let d = &d[(c * p + r) * q..(c * p + r + 1) * q];
-                let start = offset + r * self.stride[0] * width;
-                if step == 1 {
-                    tiles!(q, |at, T| {
-                        sum = sum.plus(tile::both_gradients::<T>(x, dx, start + at, 1, &d[at..], w));
-                    });
-                } else {
-                    tiles!(q, |at, T| {
-                        sum = sum.plus(tile::both_gradients::<T>(
-                            x,
-                            dx,
-                            start + at * step,
-                            step,
-                            &d[at..],
-                            w,
-                        ));
-                    });
+            let (w, offset) = (simd.splat_f32s(weights[slot]), conv.offsets[slot] as usize);
+            let mut lanes = [0.0; LANES];
+            for part in 0..parts {
+                let mut total = simd.splat_f32s(0.0);
+                let mut start = offset * parts + part;
+                for d in d[c * p * row..(c + 1) * p * row].chunks_exact(row) {
+                    let d = &d[part..];
+                    if stride == 1 {
+                        tiles!(q, |at, T| {
+                            let (d, at) = (&d[at * parts..], start + at * parts);
+                            let s = tile::both_gradients::<S, T>(simd, x, dx, at, parts, d, w, parts);
+                            total = simd.add_f32s(total, s);
+                        });
+                    } else {
+                        let step = stride * parts;
+                        tiles!(q, |at, T| {
+                            let (d, at) = (&d[at * parts..], start + at * step);
+                            let s = tile::both_gradients::<S, T>(simd, x, dx, at, step, d, w, parts);
+                            total = simd.add_f32s(total, s);
+                        });
+                    }
+                    start += next_row;
                 }
+                S::as_mut_simd_f32s(&mut lanes).0[part] = total;
             }
-            sums[slot] = sum.sum();
+            sums[slot] = sum(&lanes);
         }
-        if padded_input {
-            self.inside(
+        if border {
+            conv.inside(
                 #[inline(always)]
                 |map, inside| to[map].copy_from_slice(&padded_gradient[inside]),
             );
@@ -298,18 +392,18 @@ fn pool(kind: PoolKind, [r, s]: [usize; 2], band: &[Lanes], out: &mut [Lanes], w
             match kind {
                 PoolKind::Max => {
                     for l in 0..LANES {
-                        let wins = v.0[l] > best.0[l];
-                        best.0[l] = if wins { v.0[l] } else { best.0[l] };
+                        let wins = v[l] > best[l];
+                        best[l] = if wins { v[l] } else { best[l] };
                         place[l] = if wins { j as u32 } else { place[l] };
                     }
                 }
-                PoolKind::Average => best = best.plus(v),
+                PoolKind::Average => best = plus(best, &v),
             }
         }
         *out = if kind == PoolKind::Max {
             best
         } else {
-            best.times(Lanes::splat(1.0 / (r * s) as f32))
+            scaled(best, 1.0 / (r * s) as f32)
         };
         *winner = place;
     }
@@ -326,13 +420,13 @@ fn unpool(
     width: usize,
 ) {
     for (q, (g, winner)) in gradient.iter().zip(winners).enumerate() {
-        let share = g.times(Lanes::splat(1.0 / (r * s) as f32));
+        let share = scaled(*g, 1.0 / (r * s) as f32);
         for j in 0..r * s {
             let d = &mut band[(j / s) * width + q * s + j % s];
             *d = share;
             if kind == PoolKind::Max {
                 for l in 0..LANES {
-                    d.0[l] = if winner[l] == j as u32 { g.0[l] } else { 0.0 };
+                    d[l] = if winner[l] == j as u32 { g[l] } else { 0.0 };
                 }
             }
         }

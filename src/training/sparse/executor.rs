@@ -209,7 +209,7 @@ impl Executor for SparseExecutor {
             .zip(inputs.par_chunks(LANES * plan.inputs));
         blocks.for_each(|(outputs, inputs)| {
             with_workspace(pool, plan, |w| {
-                w.forward(plan, values, Mode::Evaluate, inputs, outputs)
+                w.forward(plan, values, Mode::Evaluate, inputs, outputs);
             });
         });
         Ok(outputs)

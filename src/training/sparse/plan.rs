@@ -4,12 +4,12 @@ use super::conv::Convolution;
 use super::linear::Linear;
 use super::pool::Pooling;
 use super::slots::Slots;
-use super::stage::Stage;
+use super::stage::{Elements, Stage};
 use crate::network::op::{Activation, Conv2d, Padding, Pool, PoolKind};
 use crate::network::{Layer, Network, Op};
 use crate::training::{Parameter, Parameters, Role, TrainingError};
 
-/// The most values that one sample may need between the layers: 2^26, 2 GiB for a block of eight samples.
+/// The most values that one sample may need between the layers: 2^26, 4 GiB for a block of sixteen samples.
 const MAX_ELEMENTS: usize = 1 << 26;
 
 /// What is run for a block of samples, in order.
@@ -84,12 +84,8 @@ impl Plan {
                         })
                     }
                 },
-                Op::Activation(kind) => Stage::Activation(kind, read.len()),
-                Op::Dropout { rate } => Stage::Dropout {
-                    rate,
-                    place: draft.place,
-                    elements: read.len(),
-                },
+                Op::Activation(kind) => Stage::Activation(kind, elements(&read)),
+                Op::Dropout { rate } => Stage::Dropout(rate, draft.place, elements(&read)),
                 _ => return Err(unsupported(&draft.layer.name, kinds(draft.op.kind()))),
             };
             values += stage.slots().map_or(0, Slots::len);
@@ -216,6 +212,13 @@ fn pool_before_activation(drafts: &mut [Draft<'_>]) {
 /// Whether the windows cover a map without gaps, overlaps and borders.
 fn tiles(pool: &Pool) -> bool {
     pool.kernel == pool.stride && pool.padding == Padding::default() && !pool.ceil
+}
+
+fn elements(read: &[bool]) -> Elements {
+    Elements {
+        count: read.len(),
+        live: (0u32..).zip(read).filter(|&(_, &r)| r).map(|(e, _)| e).collect(),
+    }
 }
 
 /// Which elements of a map are read if every output channel with a read element needs its whole input channel.

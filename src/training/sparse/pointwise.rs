@@ -33,43 +33,59 @@ fn at(kind: Activation, x: f32) -> (f32, f32) {
     }
 }
 
-pub(super) fn activate(kind: Activation, input: &[Lanes], output: &mut [Lanes]) {
+/// The outputs of `live` elements; the others, which nobody reads, stay as they are.
+pub(super) fn activate(kind: Activation, live: &[u32], input: &[Lanes], output: &mut [Lanes]) {
     vectorised(
         #[inline(always)]
         || {
-            for (y, x) in output.iter_mut().zip(input) {
+            for &e in live {
+                let (x, y) = (&input[e as usize], &mut output[e as usize]);
                 for l in 0..LANES {
-                    y.0[l] = at(kind, x.0[l]).0;
+                    y[l] = at(kind, x[l]).0;
                 }
             }
         },
     );
 }
 
-pub(super) fn activate_backward(kind: Activation, input: &[Lanes], gradient: &[Lanes], to: &mut [Lanes]) {
+pub(super) fn activate_backward(
+    kind: Activation,
+    live: &[u32],
+    input: &[Lanes],
+    gradient: &[Lanes],
+    to: &mut [Lanes],
+) {
     vectorised(
         #[inline(always)]
         || {
-            for ((d, x), g) in to.iter_mut().zip(input).zip(gradient) {
+            for &e in live {
+                let (x, g, d) = (&input[e as usize], &gradient[e as usize], &mut to[e as usize]);
                 for l in 0..LANES {
-                    d.0[l] = g.0[l] * at(kind, x.0[l]).1;
+                    d[l] = g[l] * at(kind, x[l]).1;
                 }
             }
         },
     );
 }
 
-/// Draws what dropout multiplies by: 0 with probability `rate`, else 1/(1 − rate).
+/// Draws what dropout multiplies `live` elements by: 0 with probability `rate`, else 1/(1 − rate).
 ///
 /// The draw is a hash of (seed of the step, place of the layer, place of the sample in the batch, element), so it
 /// depends neither on the blocks nor on the threads.
-pub(super) fn draw(rate: f32, seed: u64, layer: usize, first_sample: usize, factors: &mut [Lanes]) {
-    let mut keys = [[0u32; 2]; LANES];
-    for (lane, key) in keys.iter_mut().enumerate() {
-        let mixed = mix64(
-            mix64(seed ^ (layer as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)) ^ (first_sample + lane) as u64,
-        );
-        *key = [mixed as u32, (mixed >> 32) as u32];
+pub(super) fn draw(
+    rate: f32,
+    live: &[u32],
+    seed: u64,
+    layer: usize,
+    first_sample: usize,
+    factors: &mut [Lanes],
+) {
+    let mut keys = [[0u32; LANES]; 2];
+    for l in 0..LANES {
+        let place = mix64(seed ^ (layer as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mixed = mix64(place ^ (first_sample + l) as u64);
+        keys[0][l] = mixed as u32;
+        keys[1][l] = (mixed >> 32) as u32;
     }
     let scale = 1.0 / (1.0 - rate);
     // the top 24 bits of the hash against the rate
@@ -77,17 +93,18 @@ pub(super) fn draw(rate: f32, seed: u64, layer: usize, first_sample: usize, fact
     vectorised(
         #[inline(always)]
         || {
-            for (e, factor) in (0u32..).zip(factors) {
+            for &e in live {
+                let factor = &mut factors[e as usize];
                 for l in 0..LANES {
-                    let h = mix32(mix32(e ^ keys[l][0]) ^ keys[l][1]);
-                    factor.0[l] = if h >> 8 < threshold { 0.0 } else { scale };
+                    let h = mix32(mix32(e ^ keys[0][l]) ^ keys[1][l]);
+                    factor[l] = if h >> 8 < threshold { 0.0 } else { scale };
                 }
             }
         },
     );
 }
 
-/// Finaliser of the 32-bit MurmurHash3 (A. Appleby, public domain).
+/// Finaliser of the 32-bit `MurmurHash3` (A. Appleby, public domain).
 #[inline(always)]
 fn mix32(mut h: u32) -> u32 {
     h ^= h >> 16;
@@ -97,7 +114,7 @@ fn mix32(mut h: u32) -> u32 {
     h ^ (h >> 16)
 }
 
-/// Finaliser of the 64-bit MurmurHash3.
+/// Finaliser of the 64-bit `MurmurHash3`.
 fn mix64(mut h: u64) -> u64 {
     h ^= h >> 33;
     h = h.wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -106,12 +123,15 @@ fn mix64(mut h: u64) -> u64 {
     h ^ (h >> 33)
 }
 
-pub(super) fn multiply(input: &[Lanes], factors: &[Lanes], to: &mut [Lanes]) {
+pub(super) fn multiply(live: &[u32], input: &[Lanes], factors: &[Lanes], to: &mut [Lanes]) {
     vectorised(
         #[inline(always)]
         || {
-            for ((t, x), f) in to.iter_mut().zip(input).zip(factors) {
-                *t = x.times(*f);
+            for &e in live {
+                let (x, f, t) = (&input[e as usize], &factors[e as usize], &mut to[e as usize]);
+                for l in 0..LANES {
+                    t[l] = x[l] * f[l];
+                }
             }
         },
     );
@@ -135,25 +155,26 @@ mod tests {
     /// 80,000 draws at rate 0.25: four standard errors are 0.0061.
     #[test]
     fn dropout_drops_its_rate_and_follows_the_sample() {
-        let mut factors = vec![Lanes::ZERO; 10_000];
-        draw(0.25, 7, 3, 16, &mut factors);
-        let dropped = factors.iter().flat_map(|f| f.0).filter(|&f| f == 0.0).count();
+        let live: Vec<u32> = (0..5_000).collect();
+        let mut factors = vec![[0.0; LANES]; 5_000];
+        draw(0.25, &live, 7, 3, 16, &mut factors);
+        let dropped = factors.iter().flatten().filter(|&&f| f == 0.0).count();
         assert!((dropped as f64 / 80_000.0 - 0.25).abs() < 0.0061, "{dropped}");
         assert!(
             factors
                 .iter()
-                .flat_map(|f| f.0)
-                .all(|f| f == 0.0 || f == 1.0 / 0.75)
+                .flatten()
+                .all(|&f| f == 0.0 || (f - 4.0 / 3.0).abs() < 1e-6)
         );
-        let mut shifted = vec![Lanes::ZERO; 10_000];
-        draw(0.25, 7, 3, 17, &mut shifted);
+        let mut shifted = vec![[0.0; LANES]; 5_000];
+        draw(0.25, &live, 7, 3, 17, &mut shifted);
         assert!(
             factors
                 .iter()
                 .zip(&shifted)
-                .all(|(a, b)| a.0[1..] == b.0[..LANES - 1])
+                .all(|(a, b)| a[1..] == b[..LANES - 1])
         );
-        draw(0.25, 8, 3, 16, &mut shifted);
+        draw(0.25, &live, 8, 3, 16, &mut shifted);
         assert_ne!(factors, shifted);
     }
 }

@@ -1,6 +1,6 @@
 //! Pooling on its own, for windows that overlap, hang over an edge or do not follow a convolution.
 
-use super::lanes::{LANES, Lanes, vectorised};
+use super::lanes::{LANES, Lanes, plus, scaled, vectorised};
 use super::scratch::Scratch;
 use crate::network::op::{Pool, PoolKind};
 
@@ -49,15 +49,15 @@ impl Pooling {
                 PoolKind::Max => self.windows(
                     #[inline(always)]
                     |at, rows, cols, first| {
-                        let (mut best, mut winner) = (Lanes::splat(f32::NEG_INFINITY), [u32::MAX; LANES]);
+                        let (mut best, mut winner) = ([f32::NEG_INFINITY; LANES], [u32::MAX; LANES]);
                         for r in rows {
                             for s in cols.clone() {
                                 let here = first + r * width + s;
                                 for l in 0..LANES {
-                                    let x = input[here].0[l];
+                                    let x = input[here][l];
                                     // the first of equals; of a window that is not a number, its first
-                                    let wins = x > best.0[l] || winner[l] == u32::MAX;
-                                    best.0[l] = if wins { x } else { best.0[l] };
+                                    let wins = x > best[l] || winner[l] == u32::MAX;
+                                    best[l] = if wins { x } else { best[l] };
                                     winner[l] = if wins { here as u32 } else { winner[l] };
                                 }
                             }
@@ -70,13 +70,13 @@ impl Pooling {
                     #[inline(always)]
                     |at, rows, cols, first| {
                         let share = 1.0 / (rows.len() * cols.len()) as f32;
-                        let mut sum = Lanes::ZERO;
+                        let mut sum = [0.0; LANES];
                         for r in rows {
                             for s in cols.clone() {
-                                sum = sum.plus(input[first + r * width + s]);
+                                sum = plus(sum, &input[first + r * width + s]);
                             }
                         }
-                        output[at] = sum.times(Lanes::splat(share));
+                        output[at] = scaled(sum, share);
                     },
                 ),
             },
@@ -93,24 +93,23 @@ impl Pooling {
         vectorised(
             #[inline(always)]
             || {
-                to.fill(Lanes::ZERO);
+                to.fill([0.0; LANES]);
                 match self.pool.kind {
                     PoolKind::Max => {
-                        for (winner, g) in winners.iter().zip(gradient) {
+                        for (winner, g) in winners.iter().zip(gradient.iter()) {
                             for l in 0..LANES {
-                                to[winner[l] as usize].0[l] += g.0[l];
+                                to[winner[l] as usize][l] += g[l];
                             }
                         }
                     }
                     PoolKind::Average => self.windows(
                         #[inline(always)]
                         |at, rows, cols, first| {
-                            let share =
-                                gradient[at].times(Lanes::splat(1.0 / (rows.len() * cols.len()) as f32));
+                            let share = scaled(gradient[at], 1.0 / (rows.len() * cols.len()) as f32);
                             for r in rows {
                                 for s in cols.clone() {
                                     let d = &mut to[first + r * width + s];
-                                    *d = d.plus(share);
+                                    *d = plus(*d, &share);
                                 }
                             }
                         },

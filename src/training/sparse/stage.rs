@@ -1,7 +1,7 @@
 //! One step of the chain: which kernel runs, and the memory it needs.
 
 use super::conv::Convolution;
-use super::lanes::{LANES, Lanes};
+use super::lanes::{Buffer, LANES, Lanes};
 use super::linear::Linear;
 use super::pointwise;
 use super::pool::Pooling;
@@ -15,13 +15,18 @@ pub(super) enum Stage {
     Convolution(Convolution),
     Linear(Linear),
     Pooling(Pooling),
-    /// A function of each of so many elements.
-    Activation(Activation, usize),
-    Dropout {
-        rate: f32,
-        place: usize,
-        elements: usize,
-    },
+    Activation(Activation, Elements),
+    /// With its rate and its place in the network.
+    Dropout(f32, usize, Elements),
+}
+
+/// The elements of a stage that works element by element.
+#[derive(Debug, Clone)]
+pub(super) struct Elements {
+    /// How many there are.
+    pub(super) count: usize,
+    /// Those that some later weight reads.
+    pub(super) live: Vec<u32>,
 }
 
 /// How a block passes forward.
@@ -47,13 +52,13 @@ impl Stage {
             Self::Convolution(c) => c.pooled().iter().product(),
             Self::Linear(l) => l.starts.len() - 1,
             Self::Pooling(p) => p.output.iter().product(),
-            Self::Activation(_, elements) | Self::Dropout { elements, .. } => *elements,
+            Self::Activation(_, elements) | Self::Dropout(.., elements) => elements.count,
         }
     }
 
     /// The stage's memory, all zero; `first` when no derivative by its input is wanted.
     pub(super) fn scratch(&self, first: bool) -> Scratch {
-        let zeros = |n: usize| vec![Lanes::ZERO; n];
+        let zeros = Buffer::zeros;
         let outputs = self.outputs();
         let mut scratch = Scratch {
             output: zeros(outputs),
@@ -75,7 +80,7 @@ impl Stage {
                 scratch.sums = zeros(if first { c.slots.weight.1.len() } else { 0 });
             }
             Self::Pooling(_) => scratch.winners = vec![[0; LANES]; outputs],
-            Self::Dropout { .. } => scratch.factors = zeros(outputs),
+            Self::Dropout(..) => scratch.factors = zeros(outputs),
             Self::Linear(_) | Self::Activation(..) => {}
         }
         scratch
@@ -86,11 +91,11 @@ impl Stage {
             Self::Convolution(c) => c.forward(values, input, scratch),
             Self::Linear(l) => l.forward(values, input, &mut scratch.output),
             Self::Pooling(p) => p.forward(input, scratch),
-            Self::Activation(kind, _) => pointwise::activate(*kind, input, &mut scratch.output),
-            Self::Dropout { rate, place, .. } => match mode {
+            Self::Activation(kind, of) => pointwise::activate(*kind, &of.live, input, &mut scratch.output),
+            Self::Dropout(rate, place, of) => match mode {
                 Mode::Train { seed, first_sample } => {
-                    pointwise::draw(*rate, seed, *place, first_sample, &mut scratch.factors);
-                    pointwise::multiply(input, &scratch.factors, &mut scratch.output);
+                    pointwise::draw(*rate, &of.live, seed, *place, first_sample, &mut scratch.factors);
+                    pointwise::multiply(&of.live, input, &scratch.factors, &mut scratch.output);
                 }
                 Mode::Evaluate => scratch.output.copy_from_slice(input),
             },
@@ -111,10 +116,12 @@ impl Stage {
             (Self::Linear(l), to) => l.backward(values, input, &scratch.gradient, to, partial),
             (_, None) => {}
             (Self::Pooling(p), Some(to)) => p.backward(scratch, to),
-            (Self::Activation(kind, _), Some(to)) => {
-                pointwise::activate_backward(*kind, input, &scratch.gradient, to);
+            (Self::Activation(kind, of), Some(to)) => {
+                pointwise::activate_backward(*kind, &of.live, input, &scratch.gradient, to);
             }
-            (Self::Dropout { .. }, Some(to)) => pointwise::multiply(&scratch.gradient, &scratch.factors, to),
+            (Self::Dropout(.., of), Some(to)) => {
+                pointwise::multiply(&of.live, &scratch.gradient, &scratch.factors, to);
+            }
         }
     }
 }
