@@ -1,4 +1,5 @@
 //! The solver's steps by hand, and what pruning and levels leave behind.
+#![allow(clippy::float_cmp)] // the numbers are exact in binary, and levels exact multiples
 
 use cosparse::admm::{
     AdmmOptions, Assignment, Phase, Problem, PruneOptions, QuantiseOptions, prune, quantise, solve,

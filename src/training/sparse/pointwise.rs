@@ -87,7 +87,7 @@ pub(super) fn draw(rate: f32, seed: u64, layer: usize, first_sample: usize, fact
     );
 }
 
-/// Finaliser of the 32-bit MurmurHash3 (A. Appleby, public domain).
+/// Finaliser of the 32-bit `MurmurHash3` (A. Appleby, public domain).
 #[inline(always)]
 fn mix32(mut h: u32) -> u32 {
     h ^= h >> 16;
@@ -97,7 +97,7 @@ fn mix32(mut h: u32) -> u32 {
     h ^ (h >> 16)
 }
 
-/// Finaliser of the 64-bit MurmurHash3.
+/// Finaliser of the 64-bit `MurmurHash3`.
 fn mix64(mut h: u64) -> u64 {
     h ^= h >> 33;
     h = h.wrapping_mul(0xff51_afd7_ed55_8ccd);
