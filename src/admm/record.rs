@@ -29,7 +29,7 @@ pub struct Record {
     pub rho: f64,
     /// ‖W − Z‖ after the iteration's Z-step (primal residual).
     pub primal: f64,
-    /// ρ·‖Z − Z_prev‖ (dual residual).
+    /// `ρ·‖Z − Z_prev‖` (dual residual).
     pub dual: f64,
     /// Non-zeros of Z.
     pub kept: usize,

@@ -37,7 +37,7 @@ impl Ranked {
 
 /// Counts per layer that meet `budget`: every weight stays whose saliency per cost exceeds one price common to all
 /// layers, the smallest price that the budget allows (found by bisection). What a layer gives up thus grows with
-/// what it costs, ADMM-NN's drop in proportion to C_i (arXiv 1812.11677, Fig. 5), and shrinks with what the loss
+/// what it costs, ADMM-NN's drop in proportion to `C_i` (arXiv 1812.11677, Fig. 5), and shrinks with what the loss
 /// would lose.
 ///
 /// `cost` maps counts to the objective; it must not grow when a count falls. Layers never grow.

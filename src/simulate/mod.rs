@@ -4,7 +4,7 @@
 //! ([`Weights::Pattern`]) and is exact. The tick model that steps every PE every cycle lives beside the tests
 //! and is the law.
 //!
-//! [`layer`] takes the cheapest engine of a profile, [`layer_on`] a given one; [`array`] leaves the memories
+//! [`layer`] takes the cheapest engine of a profile, [`layer_on`] a given one; [`array()`] leaves the memories
 //! out. [`break_even`] compares a dense and a sparse engine under one area.
 
 pub mod break_even;

@@ -1,0 +1,44 @@
+//! A weight tensor on its constraint sets, and the bytes it takes: keep a tenth, move the rest onto 3-bit levels,
+//! pack, unpack, compare.
+//!
+//! `cargo run --release --example project_and_encode`
+#![allow(clippy::print_stdout, reason = "an example shows what it found")]
+
+use cosparse::compression::encoding::{Encoding, best_width};
+use cosparse::compression::precision::{EqualInterval, Precision};
+use cosparse::compression::structure::Structure;
+use cosparse::compression::{ConstraintSet, Mask, Target, pack};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (rows, cols) = (50, 500);
+    let mut weights: Vec<f32> = (0..rows * cols).map(|i| (0.7 * i as f32).sin().powi(3)).collect();
+    Structure::Unstructured
+        .set(2500)
+        .project(&mut weights, &Mask::full(rows, cols));
+    let mask = Mask::of(&weights, rows, cols);
+    let levels = EqualInterval::fit(&weights, &mask, 3);
+    levels.project(&mut weights, &mask);
+
+    let target = Target {
+        structure: Structure::Unstructured,
+        density: mask.density(),
+        precision: Precision::EqualInterval { bits: 3 },
+        encoding: Encoding::RelativeIndex {
+            bits: best_width(&mask, 3),
+        },
+    };
+    let packed = pack::pack(&weights, rows, cols, &target, levels.interval)?;
+    println!(
+        "{} weights of {} in {} bytes, {:?}",
+        mask.count(),
+        mask.len(),
+        packed.bytes.len(),
+        target.encoding
+    );
+    assert_eq!(
+        pack::unpack(&packed.bytes)?.values,
+        weights,
+        "what is read is what was written"
+    );
+    Ok(())
+}
