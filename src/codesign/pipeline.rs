@@ -169,7 +169,8 @@ impl Run<'_> {
     /// The network with its dropout scaled to what is left to be dropped: by √(kept / all), Han et al., NIPS 2015, §3.2.
     fn lighter(&self, parameters: &Parameters) -> Network {
         let kept: usize = kept(parameters).iter().sum();
-        self.network.scale_dropout((kept as f32 / self.network.weights().max(1) as f32).sqrt())
+        self.network
+            .scale_dropout((kept as f32 / self.network.weights().max(1) as f32).sqrt())
     }
 
     /// Prunes to counts: ADMM, cut, masked retraining.
@@ -326,9 +327,19 @@ pub fn run(request: &Request<'_>, observer: &mut dyn Observer) -> Result<Outcome
         Some(choose(&mut run, &trunk, request.objective, floor, Some(&size))?)
     };
     let mut chosen = vec![(String::from("dense"), request.objective, dense, Vec::new())];
-    chosen.push((Objective::Size.to_string(), Objective::Size, size.stage, size.bits));
+    chosen.push((
+        Objective::Size.to_string(),
+        Objective::Size,
+        size.stage,
+        size.bits,
+    ));
     if let Some(other) = other {
-        chosen.push((request.objective.to_string(), request.objective, other.stage, other.bits));
+        chosen.push((
+            request.objective.to_string(),
+            request.objective,
+            other.stage,
+            other.bits,
+        ));
     }
     let candidates = chosen
         .into_iter()
@@ -474,14 +485,29 @@ const BEAT: f64 = 0.95;
 
 /// The smallest network for an objective that holds the floor, on levels. With a `rival`, the choice for another
 /// objective, the search first comes down below the rival's price.
-fn choose(run: &mut Run<'_>, trunk: &Stage, objective: Objective, floor: f64, rival: Option<&Choice>) -> Result<Choice, CodesignError> {
+fn choose(
+    run: &mut Run<'_>,
+    trunk: &Stage,
+    objective: Objective,
+    floor: f64,
+    rival: Option<&Choice>,
+) -> Result<Choice, CodesignError> {
     let name = objective.to_string();
     let request = run.request;
     let price = Costing::new(request.workload, request.profiles, objective, ASSUMED_BITS)?;
-    let goal = rival.map(|r| price.cost(&r.kept)).transpose()?.map(|cost| BEAT * cost);
+    let goal = rival
+        .map(|r| price.cost(&r.kept))
+        .transpose()?
+        .map(|cost| BEAT * cost);
     let mut whole = vec![false; trunk.parameters.weights().count()];
     let slack = SEARCH_SLACK * request.max_drop / 100.0;
-    let search = Search { name: name.clone(), price: &price, whole: &whole, floor: floor - slack, goal };
+    let search = Search {
+        name: name.clone(),
+        price: &price,
+        whole: &whole,
+        floor: floor - slack,
+        goal,
+    };
     let mut path = shrink(run, trunk.clone(), &search)?;
 
     // layers below their break-even go back to dense, and the slack they give is spent on the others
@@ -489,7 +515,13 @@ fn choose(run: &mut Run<'_>, trunk: &Stage, objective: Objective, floor: f64, ri
     if restore.contains(&true) {
         whole = restore;
         let restored = run.restore(&format!("{name}-restore"), &path[path.len() - 1], &whole)?;
-        let search = Search { name: format!("{name}-restored"), price: &price, whole: &whole, floor: floor - slack, goal };
+        let search = Search {
+            name: format!("{name}-restored"),
+            price: &price,
+            whole: &whole,
+            floor: floor - slack,
+            goal,
+        };
         path.extend(shrink(run, restored, &search)?);
     }
     // the smallest that still holds on levels, after longer training; the best of those tried if none does
@@ -499,12 +531,19 @@ fn choose(run: &mut Run<'_>, trunk: &Stage, objective: Objective, floor: f64, ri
         if held {
             return Ok(choice);
         }
-        if best.as_ref().is_none_or(|b| choice.stage.validation > b.stage.validation) {
+        if best
+            .as_ref()
+            .is_none_or(|b| choice.stage.validation > b.stage.validation)
+        {
             best = Some(choice);
         }
     }
     let best = best.expect("a path has a start and a plan tries at least one");
-    run.say(&format!("{name}: nothing tried holds {:.2} % on levels; {:.2} % is the best", 100.0 * floor, 100.0 * best.stage.validation));
+    run.say(&format!(
+        "{name}: nothing tried holds {:.2} % on levels; {:.2} % is the best",
+        100.0 * floor,
+        100.0 * best.stage.validation
+    ));
     Ok(best)
 }
 
@@ -513,9 +552,17 @@ fn choose(run: &mut Run<'_>, trunk: &Stage, objective: Objective, floor: f64, ri
 fn finish(run: &mut Run<'_>, name: &str, node: &Stage, floor: f64) -> Result<(Choice, bool), CodesignError> {
     let polish = run.plan.polish.clone();
     let polished = run.train(&format!("{name}-polish"), &node.parameters, &polish)?;
-    let from = if polished.validation >= node.validation { &polished } else { node };
+    let from = if polished.validation >= node.validation {
+        &polished
+    } else {
+        node
+    };
     let kept = kept(&from.parameters);
-    run.say(&format!("{name}: {} weights trained on, validation {:.2} %", kept.iter().sum::<usize>(), 100.0 * from.validation));
+    run.say(&format!(
+        "{name}: {} weights trained on, validation {:.2} %",
+        kept.iter().sum::<usize>(),
+        100.0 * from.validation
+    ));
     let mut best: Option<Choice> = None;
     for &width in &run.plan.widths.clone() {
         let bits = vec![width; kept.len()];
@@ -527,11 +574,18 @@ fn finish(run: &mut Run<'_>, name: &str, node: &Stage, floor: f64) -> Result<(Ch
             if held { "holds" } else { "falls short of" },
             100.0 * floor
         ));
-        let choice = Choice { stage, bits, kept: kept.clone() };
+        let choice = Choice {
+            stage,
+            bits,
+            kept: kept.clone(),
+        };
         if held {
             return Ok((choice, true));
         }
-        if best.as_ref().is_none_or(|b| choice.stage.validation > b.stage.validation) {
+        if best
+            .as_ref()
+            .is_none_or(|b| choice.stage.validation > b.stage.validation)
+        {
             best = Some(choice);
         }
     }

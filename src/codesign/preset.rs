@@ -114,7 +114,11 @@ impl Preset {
                 admm: admm(levels, adam(0.75, 1e-3, 1e-4, 0.0, 0, seed), 5e-3, 1.7),
                 retrain: adam(2.0, 1e-3, 0.0, 0.1, 0, seed),
             },
-            widths: if self == Self::Thorough { vec![3, 4, 5, 6, 8] } else { vec![4, 5] },
+            widths: if self == Self::Thorough {
+                vec![3, 4, 5, 6, 8]
+            } else {
+                vec![4, 5]
+            },
         }
     }
 }

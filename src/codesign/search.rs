@@ -41,7 +41,11 @@ const STRIDES: u32 = 8;
 /// Every step lowers what weights add to the price by a factor (activations, fillers and other fixed costs are out of
 /// reach), layers giving up weights by cost and saliency. A step that falls below the floor is undone and the next one
 /// is half as large (in the logarithm), until steps are small or the plan's rounds are used up.
-pub(super) fn shrink(run: &mut Run<'_>, start: Stage, search: &Search<'_>) -> Result<Vec<Stage>, CodesignError> {
+pub(super) fn shrink(
+    run: &mut Run<'_>,
+    start: Stage,
+    search: &Search<'_>,
+) -> Result<Vec<Stage>, CodesignError> {
     let (price, whole) = (search.price, search.whole);
     let mut factor = run.plan.shrink;
     let (mut round, mut stride) = (0, 0);
@@ -64,7 +68,12 @@ pub(super) fn shrink(run: &mut Run<'_>, start: Stage, search: &Search<'_>) -> Re
         }
         let keep: Vec<(Structure, usize)> = counts.iter().map(|&k| (Structure::Unstructured, k)).collect();
         let options = run.plan.step.clone();
-        let step = run.prune(&format!("{}-{}", search.name, round + stride), best, &keep, &options)?;
+        let step = run.prune(
+            &format!("{}-{}", search.name, round + stride),
+            best,
+            &keep,
+            &options,
+        )?;
         let held = goal.is_some() || step.validation >= search.floor;
         run.say(&format!(
             "{} step {}: {} weights {counts:?}, cost x{:.3}, validation {:.2} % {}",
@@ -92,9 +101,16 @@ pub(super) fn shrink(run: &mut Run<'_>, start: Stage, search: &Search<'_>) -> Re
 }
 
 /// The part of the price that goes away with the weights: marginal cost times count, over the layers that may shrink.
-fn reducible(network: &Network, price: &dyn Price, whole: &[bool], kept: &[usize]) -> Result<f64, CodesignError> {
+fn reducible(
+    network: &Network,
+    price: &dyn Price,
+    whole: &[bool],
+    kept: &[usize],
+) -> Result<f64, CodesignError> {
     let layers = network.weighted().enumerate().filter(|(i, _)| !whole[*i]);
-    layers.map(|(i, l)| Ok(price.unit(kept, i, l.weights())? * kept[i] as f64)).sum()
+    layers
+        .map(|(i, l)| Ok(price.unit(kept, i, l.weights())? * kept[i] as f64))
+        .sum()
 }
 
 /// Counts per layer that meet a budget of the price.

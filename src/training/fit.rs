@@ -135,7 +135,11 @@ pub fn evaluate(executor: &mut dyn Executor, samples: &Samples, batch: usize) ->
 ///
 /// # Errors
 /// When there are no samples, they do not fit the network, or `batch` is 0.
-pub fn logits(executor: &mut dyn Executor, samples: &Samples, batch: usize) -> Result<Vec<f32>, TrainingError> {
+pub fn logits(
+    executor: &mut dyn Executor,
+    samples: &Samples,
+    batch: usize,
+) -> Result<Vec<f32>, TrainingError> {
     let elements = check(samples, batch)?;
     let mut outputs = Vec::new();
     for inputs in samples.inputs.chunks(batch * elements) {
