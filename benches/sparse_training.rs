@@ -6,7 +6,7 @@
 use cosparse::compression::Mask;
 use cosparse::network::op::{Activation, Conv2d, Padding, Pool, PoolKind};
 use cosparse::network::{Network, NetworkBuilder, Op, Shape};
-use cosparse::training::sparse::SparseExecutor;
+use cosparse::training::SparseExecutor;
 use cosparse::training::{Executor, Loss, Parameter, Parameters, Role, Step};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rand::seq::SliceRandom;

@@ -5,7 +5,7 @@
 use cosparse::compression::Mask;
 use cosparse::network::op::{Activation, Conv2d, Padding, Pool, PoolKind};
 use cosparse::network::{Network, NetworkBuilder, Op, Shape};
-use cosparse::training::sparse::SparseExecutor;
+use cosparse::training::SparseExecutor;
 use cosparse::training::{Executor, Loss, Parameter, Parameters, Role, Step, TrainingError};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};

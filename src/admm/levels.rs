@@ -93,7 +93,7 @@ pub fn quantise(
             gradients[i].fill(0.0);
         }
     };
-    let mut retrain = options.retrain.clone();
+    let mut retrain = options.retrain;
     retrain.optimiser.weight_decay = 0.0;
     fit(
         &mut *executor,

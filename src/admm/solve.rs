@@ -88,7 +88,7 @@ pub fn solve(
     let mut records = Vec::new();
     let mut rho = options.rho;
     for iteration in 1..=options.iterations {
-        let mut w_step = options.w_step.clone();
+        let mut w_step = options.w_step;
         w_step.seed = w_step
             .seed
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)

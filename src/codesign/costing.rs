@@ -158,7 +158,7 @@ impl<'a> Costing<'a> {
     }
 
     /// The equal-area crossing of a layer, where the profile has a dense and a sparse engine with areas.
-    fn crossing(&self, layer: &Layer, profile: &Profile) -> Result<Option<f64>, SimulateError> {
+    fn crossing(layer: &Layer, profile: &Profile) -> Result<Option<f64>, SimulateError> {
         let (Some(pair), Some(nest)) = (pair(profile), layer.nest) else {
             return Ok(None);
         };
@@ -224,7 +224,10 @@ fn expected_bits(weights: usize, density: f64, value_bits: u32) -> f64 {
 /// The encoding in which a layer's mask takes least, of those a file may use.
 pub(super) fn smallest(mask: &crate::compression::Mask, value_bits: u32) -> Encoding {
     let relative = INDEX_BITS.map(|bits| Encoding::RelativeIndex { bits });
-    let bits = |e: &Encoding| e.size(mask, value_bits).map_or(u64::MAX, |s| s.bits());
+    let bits = |e: &Encoding| {
+        e.size(mask, value_bits)
+            .map_or(u64::MAX, super::super::compression::encoding::Size::bits)
+    };
     [Encoding::Dense, Encoding::Bitmap]
         .into_iter()
         .chain(relative)

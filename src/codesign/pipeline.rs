@@ -248,7 +248,7 @@ impl Run<'_> {
             let (rows, cols) = p.matrix();
             p.support = Some(Mask::full(rows, cols));
         }
-        let options = self.plan.settle.clone();
+        let options = self.plan.settle;
         self.train(name, &parameters, &options)
     }
 
@@ -459,7 +459,7 @@ fn first_cut(run: &mut Run<'_>, dense: &Stage) -> Result<Stage, CodesignError> {
     let keep: Vec<(Structure, usize)> = counts.iter().map(|&k| (Structure::Unstructured, k)).collect();
     let options = run.plan.trunk.clone();
     let cut = run.prune("first-cut", dense, &keep, &options)?;
-    let settle = run.plan.settle.clone();
+    let settle = run.plan.settle;
     let trunk = run.train("settle", &cut.parameters, &settle)?;
     run.say(&format!(
         "first cut: {} weights {counts:?}, validation {:.2} %",
@@ -550,7 +550,7 @@ fn choose(
 /// Trains a chosen support for longer and moves it onto the narrowest levels that hold the floor, or onto the best of
 /// those tried; and whether it holds.
 fn finish(run: &mut Run<'_>, name: &str, node: &Stage, floor: f64) -> Result<(Choice, bool), CodesignError> {
-    let polish = run.plan.polish.clone();
+    let polish = run.plan.polish;
     let polished = run.train(&format!("{name}-polish"), &node.parameters, &polish)?;
     let from = if polished.validation >= node.validation {
         &polished

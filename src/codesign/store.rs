@@ -30,7 +30,11 @@ impl Key {
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    bytes
+        .iter()
+        .flat_map(|b| [b >> 4, b & 15])
+        .filter_map(|d| char::from_digit(d.into(), 16))
+        .collect()
 }
 
 /// The SHA-256 of parameters: names, values and supports.
@@ -134,7 +138,10 @@ impl Store {
             intervals: stage.intervals.clone(),
             records: stage.records.clone(),
         };
-        let header = serde_json::to_string(&header).expect("numbers and strings have a JSON form");
+        let header = serde_json::to_string(&header).map_err(|e| StoreError::Write {
+            path: path.clone(),
+            source: e.into(),
+        })?;
         let bytes = to_safetensors(&stage.parameters, true, Some((HEADER.into(), header)))?;
         write_whole(&path, &bytes).map_err(|source| StoreError::Write { path, source })
     }

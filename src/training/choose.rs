@@ -29,10 +29,10 @@ pub fn executor_for(network: &Network, parameters: Parameters) -> Result<Box<dyn
         })
         .map(|(macs, p)| macs * p.support.as_ref().map_or(1.0, crate::compression::Mask::density))
         .sum();
-    if kept < SPARSE_BELOW * network.macs() as f64 {
-        if let Ok(sparse) = SparseExecutor::new(network, parameters.clone()) {
-            return Ok(Box::new(sparse));
-        }
+    if kept < SPARSE_BELOW * network.macs() as f64
+        && let Ok(sparse) = SparseExecutor::new(network, parameters.clone())
+    {
+        return Ok(Box::new(sparse));
     }
     Ok(Box::new(DenseExecutor::new(network, parameters)?))
 }
