@@ -144,9 +144,9 @@ impl<'a> Costing<'a> {
                             expected_bits(layer.weights(), density, bits)
                                 >= layer.weights() as f64 * f64::from(bits)
                         }
-                        Objective::Computation => self
-                            .crossing(layer, profile)?
-                            .is_some_and(|crossing| 1.0 - density < crossing),
+                        Objective::Computation => {
+                            Self::crossing(layer, profile)?.is_some_and(|crossing| 1.0 - density < crossing)
+                        }
                         _ => cost
                             .layers
                             .iter()
