@@ -476,12 +476,8 @@ struct Choice {
     kept: Vec<usize>,
 }
 
-/// The portion of the allowed loss by which a step of a search may fall short of the floor: the chosen network is
-/// trained for longer.
-const SEARCH_SLACK: f64 = 0.3;
-
 /// Of another choice's price, what this objective's choice may cost at most.
-const BEAT: f64 = 0.95;
+const BEAT: f64 = 0.97;
 
 /// The smallest network for an objective that holds the floor, on levels. With a `rival`, the choice for another
 /// objective, the search first comes down below the rival's price.
@@ -500,12 +496,11 @@ fn choose(
         .transpose()?
         .map(|cost| BEAT * cost);
     let mut whole = vec![false; trunk.parameters.weights().count()];
-    let slack = SEARCH_SLACK * request.max_drop / 100.0;
     let search = Search {
         name: name.clone(),
         price: &price,
         whole: &whole,
-        floor: floor - slack,
+        floor,
         goal,
     };
     let mut path = shrink(run, trunk.clone(), &search)?;
@@ -519,7 +514,7 @@ fn choose(
             name: format!("{name}-restored"),
             price: &price,
             whole: &whole,
-            floor: floor - slack,
+            floor,
             goal,
         };
         path.extend(shrink(run, restored, &search)?);

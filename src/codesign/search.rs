@@ -26,7 +26,7 @@ pub(super) struct Search<'a> {
     pub(super) price: &'a dyn Price,
     /// Layers that keep all weights they have.
     pub(super) whole: &'a [bool],
-    /// Validation accuracy that a step must hold, short retraining included.
+    /// Validation accuracy that a step must hold.
     pub(super) floor: f64,
     /// A price to come down to before accuracy decides: another choice's, which this one must beat.
     pub(super) goal: Option<f64>,
