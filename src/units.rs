@@ -43,7 +43,7 @@ pub fn product(factors: &[u64]) -> Result<u64, Overflow> {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum QuantityError {
     /// Not `<number> <unit>`.
-    #[error("`{text}` is no {kind}: write a number and one of the units {units}, as in `{example}`")]
+    #[error("`{text}` is not a {kind}: write a number and one of the units {units}, as in `{example}`")]
     Form {
         /// What was read.
         text: String,
