@@ -5,7 +5,7 @@ use super::record::{Phase, Record};
 use super::solve::{Assignment, Problem, project, solve, support};
 use crate::compression::precision::EqualInterval;
 use crate::network::Network;
-use crate::training::{Parameters, Role, TrainingError, executor_for, fit};
+use crate::training::{Parameters, TrainingError, executor_for, fit};
 
 /// A network whose weights lie on levels.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,13 +33,7 @@ pub fn quantise(
     step: &str,
     tick: &mut dyn FnMut(f64),
 ) -> Result<Quantised, TrainingError> {
-    let weights: Vec<usize> = parameters
-        .list
-        .iter()
-        .enumerate()
-        .filter(|(_, p)| p.role == Role::Weight)
-        .map(|(i, _)| i)
-        .collect();
+    let weights = parameters.weight_indices();
     let mut assignments: Vec<Assignment> = weights
         .iter()
         .zip(bits)
@@ -52,12 +46,7 @@ pub fn quantise(
             }
         })
         .collect();
-    let total = f64::from(options.admm.iterations) * options.admm.w_step.epochs + options.retrain.epochs;
-    let share = if total > 0.0 {
-        f64::from(options.admm.iterations) * options.admm.w_step.epochs / total
-    } else {
-        1.0
-    };
+    let share = options.admm.share(&options.retrain);
 
     let mut executor = executor_for(network, parameters)?;
     let records = solve(
@@ -70,18 +59,13 @@ pub fn quantise(
         &mut |f| tick(share * f),
     )?;
     // the final interval is searched on W itself, not on W + U
+    let mut intervals = Vec::with_capacity(weights.len());
     for (a, &bits) in assignments.iter_mut().zip(bits) {
         let p = &executor.parameters().list[a.parameter];
-        a.set = Box::new(EqualInterval::fit(&p.values, &support(p), bits));
+        let set = EqualInterval::fit(&p.values, &support(p), bits);
+        intervals.push(set.interval);
+        a.set = Box::new(set);
     }
-    let intervals: Vec<f32> = weights
-        .iter()
-        .zip(bits)
-        .map(|(&i, &bits)| {
-            let p = &executor.parameters().list[i];
-            EqualInterval::fit(&p.values, &support(p), bits).interval
-        })
-        .collect();
     project(&mut *executor, &assignments);
     // frozen levels: their gradients vanish, the optimiser leaves them alone
     let frozen: Vec<Vec<f32>> = weights

@@ -17,6 +17,15 @@ pub struct AdmmOptions {
     pub rho_max: f32,
 }
 
+impl AdmmOptions {
+    /// The portion of all epochs that ADMM takes when retraining follows: what progress is measured in.
+    pub(super) fn share(&self, retrain: &FitOptions) -> f64 {
+        let epochs = f64::from(self.iterations) * self.w_step.epochs;
+        let total = epochs + retrain.epochs;
+        if total > 0.0 { epochs / total } else { 1.0 }
+    }
+}
+
 /// ADMM onto sparsity sets, then masked retraining.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PruneOptions {

@@ -6,7 +6,7 @@ use super::solve::{Assignment, Problem, project, solve};
 use crate::compression::Mask;
 use crate::compression::structure::Structure;
 use crate::network::Network;
-use crate::training::{Parameters, Role, TrainingError, executor_for, fit};
+use crate::training::{Parameters, TrainingError, executor_for, fit};
 
 /// Prunes a network to given counts of non-zeros: ADMM, hard projection, masked retraining (METHODS §0).
 /// `keep` holds one structure and count per weight parameter, in the order of [`Parameters::weights`]; weights
@@ -25,13 +25,7 @@ pub fn prune(
     step: &str,
     tick: &mut dyn FnMut(f64),
 ) -> Result<(Parameters, Vec<Record>), TrainingError> {
-    let weights: Vec<usize> = parameters
-        .list
-        .iter()
-        .enumerate()
-        .filter(|(_, p)| p.role == Role::Weight)
-        .map(|(i, _)| i)
-        .collect();
+    let weights = parameters.weight_indices();
     let mut assignments: Vec<Assignment> = weights
         .iter()
         .zip(keep)
@@ -40,12 +34,7 @@ pub fn prune(
             set: structure.set(keep),
         })
         .collect();
-    let total = f64::from(options.admm.iterations) * options.admm.w_step.epochs + options.retrain.epochs;
-    let share = if total > 0.0 {
-        f64::from(options.admm.iterations) * options.admm.w_step.epochs / total
-    } else {
-        1.0
-    };
+    let share = options.admm.share(&options.retrain);
 
     let mut executor = executor_for(network, parameters)?;
     let records = solve(

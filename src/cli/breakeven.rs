@@ -101,6 +101,26 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     )
 }
 
+/// The curves of every weighted layer on a profile; none where the profile has nothing to compare: no pair of a dense and
+/// a sparse engine, or no areas.
+pub(super) fn of_profile(
+    run: &RunFile,
+    workload: &Given<Workload>,
+    profile: &Given<Profile>,
+) -> Result<Vec<BreakEvenRow>, Failure> {
+    let engines = &profile.value.engines;
+    if profile.value.area.is_none() || engines.iter().any(|e| e.pe_area.is_none()) {
+        return Ok(Vec::new());
+    }
+    let mut rows = Vec::new();
+    for pair in comparable(engines) {
+        for layer in workload.value.network.weighted() {
+            rows.extend(curve(run, workload, profile, pair, layer)?);
+        }
+    }
+    Ok(rows)
+}
+
 fn layers<'w>(workload: &'w Given<Workload>, names: &[String]) -> Result<Vec<&'w Layer>, Failure> {
     let network = &workload.value.network;
     let all: Vec<&Layer> = network.weighted().collect();
@@ -126,17 +146,22 @@ fn indexed(engine: &Engine) -> bool {
 }
 
 /// Every dense engine against every sparse one, in the profile's order.
+fn comparable(engines: &[Engine]) -> Vec<Pair> {
+    let places = |sparse: bool| (0..engines.len()).filter(move |&i| indexed(&engines[i]) == sparse);
+    places(false)
+        .flat_map(|dense| places(true).map(move |sparse| Pair { dense, sparse }))
+        .collect()
+}
+
+/// The pairs of a profile, of which there must be one.
 fn pairs(profile: &Given<Profile>) -> Result<Vec<Pair>, Failure> {
     let engines = &profile.value.engines;
-    let places = |sparse: bool| (0..engines.len()).filter(move |&i| indexed(&engines[i]) == sparse);
-    let pairs: Vec<Pair> = places(false)
-        .flat_map(|dense| places(true).map(move |sparse| Pair { dense, sparse }))
-        .collect();
+    let pairs = comparable(engines);
     if pairs.is_empty() {
-        let missing = if places(true).next().is_none() {
-            "sparse"
-        } else {
+        let missing = if engines.iter().any(indexed) {
             "dense"
+        } else {
+            "sparse"
         };
         return Err(Failure::input(
             format!(

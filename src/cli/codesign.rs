@@ -1,11 +1,11 @@
 //! `cosparse codesign`: the main job.
 
-use super::costs;
 use super::failure::Failure;
 use super::progress::Progress;
 use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
 use super::screen::Screen;
+use super::{breakeven, costs};
 use crate::codesign::{self, Candidate, CodesignError, Objective, Outcome, Preset, Request, Store};
 use crate::compression::Recipe;
 use crate::document::Fault;
@@ -255,6 +255,14 @@ fn report(
     files.csv("layers.csv", &rows.layers)?;
     files.csv("traffic.csv", &rows.traffic)?;
     files.csv("admm.csv", &admm)?;
+    let curves: Vec<_> = profiles
+        .iter()
+        .map(|profile| breakeven::of_profile(run, workload, profile))
+        .collect::<Result<_, _>>()?;
+    let curves: Vec<_> = curves.into_iter().flatten().collect();
+    if !curves.is_empty() {
+        files.csv("breakeven.csv", &curves)?;
+    }
     files.bytes(
         "log.txt",
         outcome

@@ -3,20 +3,7 @@
 use super::cost::EnergyBreakdown;
 use super::engine::ArrayRun;
 use super::memory::MemoryRun;
-use crate::hardware::{EnergyTable, MacEnergy, Memory, MemoryKind, Profile};
-
-/// pJ of one multiply-accumulate of a weight and an activation of these widths: the multiplier scales with the
-/// product of the widths, the adder with their mean, both from the table's reference width.
-#[must_use]
-pub fn mac_energy(table: &MacEnergy, weight_bits: u32, activation_bits: u32) -> f64 {
-    let (w, a, reference) = (
-        f64::from(weight_bits),
-        f64::from(activation_bits),
-        f64::from(table.bits.max(1)),
-    );
-    table.multiply.value() * w * a / (reference * reference)
-        + table.accumulate.value() * (w + a) / (2.0 * reference)
-}
+use crate::hardware::{EnergyTable, Memory, MemoryKind, Profile};
 
 /// The energy of a layer that takes `seconds`.
 pub(super) fn energy(
@@ -42,7 +29,7 @@ pub(super) fn energy(
         }
     }
     EnergyBreakdown {
-        mac: array.macs as f64 * mac_energy(&table.mac.value, widths.0, widths.1),
+        mac: array.macs as f64 * table.mac_energy(widths.0, widths.1),
         // an engine that decodes nothing spends nothing on it, whether or not the table has the figure
         decode: if array.decoded == 0 {
             Some(0.0)

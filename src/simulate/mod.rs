@@ -22,7 +22,6 @@ mod work;
 
 pub use area::{AreaBreakdown, area};
 pub use cost::{Causes, EnergyBreakdown, LayerCost, StoredBits, Traffic};
-pub use energy::mac_energy;
 pub use engine::{
     Accesses, ArrayBits, ArrayRun, Expectation, Folds, SliceEntries, expected, nm_products,
     row_wise_products, slice_entries,

@@ -225,6 +225,14 @@ impl Parameters {
             .find(|p| p.role == Role::Weight && p.layer == layer)
     }
 
+    /// Where the weights that are pruned and quantised stand in the list.
+    #[must_use]
+    pub fn weight_indices(&self) -> Vec<usize> {
+        (0..self.list.len())
+            .filter(|&i| self.list[i].role == Role::Weight)
+            .collect()
+    }
+
     /// The weights that are pruned and quantised.
     pub fn weights(&self) -> impl Iterator<Item = &Parameter> + '_ {
         self.list.iter().filter(|p| p.role == Role::Weight)
