@@ -4,8 +4,7 @@
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use cosparse::compression::Mask;
-use cosparse::network::op::{Activation, Conv2d, Padding, Pool, PoolKind};
-use cosparse::network::{Network, NetworkBuilder, Op, Shape};
+use cosparse::network::{Network, Workload};
 use cosparse::training::SparseExecutor;
 use cosparse::training::{Executor, Loss, Parameter, Parameters, Role, Step};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -25,41 +24,7 @@ const KEPT: [([usize; 4], usize); 5] = [
 ];
 
 fn lenet() -> Network {
-    let conv = |out_channels| {
-        Op::Conv2d(Conv2d {
-            out_channels,
-            kernel: [5, 5],
-            stride: [1, 1],
-            padding: Padding::default(),
-            dilation: [1, 1],
-            groups: 1,
-            bias: true,
-        })
-    };
-    let pool = Op::Pool(Pool {
-        kind: PoolKind::Max,
-        kernel: [2, 2],
-        stride: [2, 2],
-        padding: Padding::default(),
-        ceil: false,
-    });
-    let linear = |out_features| Op::Linear {
-        out_features,
-        bias: true,
-    };
-    let mut builder = NetworkBuilder::new();
-    builder
-        .input("image", Shape(vec![1, 28, 28]))
-        .layer("conv1", conv(20), &["image"])
-        .layer("pool1", pool.clone(), &["conv1"])
-        .layer("conv2", conv(50), &["pool1"])
-        .layer("pool2", pool, &["conv2"])
-        .layer("flat", Op::Flatten, &["pool2"])
-        .layer("fc1", linear(500), &["flat"])
-        .layer("relu", Op::Activation(Activation::Relu), &["fc1"])
-        .layer("drop", Op::Dropout { rate: 0.25 }, &["relu"])
-        .layer("fc2", linear(10), &["drop"]);
-    builder.build().expect("LeNet-5")
+    Workload::find("lenet5").expect("LeNet-5 is shipped").network
 }
 
 /// Random supports of the given sizes; fc1's weights on its first `units` rows, fc2's on the same columns.

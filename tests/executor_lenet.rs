@@ -1,8 +1,7 @@
 //! The dense executor on LeNet-5: it learns, and the number of threads changes nothing.
 
 use cosparse::compression::Mask;
-use cosparse::network::op::{Activation, Conv2d, Padding, Pool, PoolKind};
-use cosparse::network::{Network, NetworkBuilder, Op, Shape};
+use cosparse::network::{Network, NetworkBuilder, Op, Shape, Workload};
 use cosparse::training::data::Samples;
 use cosparse::training::{
     DenseExecutor, Executor, FitOptions, Loss, OptimiserOptions, Parameters, Schedule, Step, TrainingError,
@@ -10,51 +9,7 @@ use cosparse::training::{
 };
 
 fn lenet() -> Network {
-    let conv = |out_channels| {
-        Op::Conv2d(Conv2d {
-            out_channels,
-            kernel: [5, 5],
-            stride: [1, 1],
-            padding: Padding::default(),
-            dilation: [1, 1],
-            groups: 1,
-            bias: true,
-        })
-    };
-    let pool = Op::Pool(Pool {
-        kind: PoolKind::Max,
-        kernel: [2, 2],
-        stride: [2, 2],
-        padding: Padding::default(),
-        ceil: false,
-    });
-    NetworkBuilder::new()
-        .input("image", Shape(vec![1, 28, 28]))
-        .layer("conv1", conv(20), &["image"])
-        .layer("pool1", pool.clone(), &["conv1"])
-        .layer("conv2", conv(50), &["pool1"])
-        .layer("pool2", pool, &["conv2"])
-        .layer("flat", Op::Flatten, &["pool2"])
-        .layer(
-            "fc1",
-            Op::Linear {
-                out_features: 500,
-                bias: true,
-            },
-            &["flat"],
-        )
-        .layer("relu", Op::Activation(Activation::Relu), &["fc1"])
-        .layer("drop", Op::Dropout { rate: 0.25 }, &["relu"])
-        .layer(
-            "fc2",
-            Op::Linear {
-                out_features: 10,
-                bias: true,
-            },
-            &["drop"],
-        )
-        .build()
-        .expect("LeNet-5 is a network")
+    Workload::find("lenet5").expect("LeNet-5 is shipped").network
 }
 
 /// Images of ten kinds: a bright 7×7 square whose place tells the class, on a pattern that differs by sample.
