@@ -476,6 +476,10 @@ struct Choice {
     kept: Vec<usize>,
 }
 
+/// The portion of the allowed loss by which a step of a search may fall short of the floor: the network that is
+/// chosen trains for longer than a step does, and must hold the floor itself.
+const SEARCH_SLACK: f64 = 0.25;
+
 /// Of another choice's price, what this objective's choice may cost at most.
 const BEAT: f64 = 0.97;
 
@@ -495,12 +499,13 @@ fn choose(
         .map(|r| price.cost(&r.kept))
         .transpose()?
         .map(|cost| BEAT * cost);
+    let slack = SEARCH_SLACK * request.max_drop / 100.0;
     let mut whole = vec![false; trunk.parameters.weights().count()];
     let search = Search {
         name: name.clone(),
         price: &price,
         whole: &whole,
-        floor,
+        floor: floor - slack,
         goal,
     };
     let mut path = shrink(run, trunk.clone(), &search)?;
@@ -514,7 +519,7 @@ fn choose(
             name: format!("{name}-restored"),
             price: &price,
             whole: &whole,
-            floor,
+            floor: floor - slack,
             goal,
         };
         path.extend(shrink(run, restored, &search)?);
