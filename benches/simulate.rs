@@ -1,8 +1,9 @@
 //! The sparse simulation of VGG-16 at a tenth of its weights against counting the bits of the same masks, and
-//! the estimate of a network of ResNet-50's size from densities.
+//! the estimate of a network of ResNet-50's size from densities, against the time in which the machine could run it.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod peak;
 
 use common::{engine, gemm, profile, random_mask, slices, work};
 use cosparse::compression::Mask;
@@ -119,5 +120,5 @@ fn simulate(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, simulate);
+criterion_group!(benches, simulate, peak::peak);
 criterion_main!(benches);

@@ -2,6 +2,8 @@
 
 #![allow(missing_docs)] // the macros of criterion make public functions
 
+mod peak;
+
 use cosparse::network::{Network, Workload};
 use cosparse::training::{DenseExecutor, Executor, Loss, Optimiser, OptimiserOptions, Parameters, Step};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -40,5 +42,5 @@ fn training(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, training);
+criterion_group!(benches, training, peak::peak);
 criterion_main!(benches);

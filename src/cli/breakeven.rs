@@ -6,9 +6,8 @@ use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
 use super::screen::Screen;
 use crate::compression::Recipe;
-use crate::compression::encoding::Encoding;
 use crate::document::nearest;
-use crate::hardware::{Engine, EngineKind, Profile};
+use crate::hardware::{Engine, Profile};
 use crate::network::{Layer, Workload};
 use crate::report::{Accuracy, BreakEvenRow, Files, RunFile, Subject, break_even_rows, break_even_table};
 use crate::simulate::break_even::{self, Pair};
@@ -141,13 +140,9 @@ fn layers<'w>(workload: &'w Given<Workload>, names: &[String]) -> Result<Vec<&'w
     Ok(all.into_iter().filter(|l| names.contains(&l.name)).collect())
 }
 
-fn indexed(engine: &Engine) -> bool {
-    matches!(&engine.kind, EngineKind::Slices(s) if s.index.is_some_and(|i| i != Encoding::Dense))
-}
-
 /// Every dense engine against every sparse one, in the profile's order.
 fn comparable(engines: &[Engine]) -> Vec<Pair> {
-    let places = |sparse: bool| (0..engines.len()).filter(move |&i| indexed(&engines[i]) == sparse);
+    let places = |sparse: bool| (0..engines.len()).filter(move |&i| engines[i].kind.is_sparse() == sparse);
     places(false)
         .flat_map(|dense| places(true).map(move |sparse| Pair { dense, sparse }))
         .collect()
@@ -158,7 +153,7 @@ fn pairs(profile: &Given<Profile>) -> Result<Vec<Pair>, Failure> {
     let engines = &profile.value.engines;
     let pairs = comparable(engines);
     if pairs.is_empty() {
-        let missing = if engines.iter().any(indexed) {
+        let missing = if engines.iter().any(|e| e.kind.is_sparse()) {
             "dense"
         } else {
             "sparse"

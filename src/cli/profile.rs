@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::request::{self, Given};
 use super::screen::Screen;
-use crate::hardware::{self, Engine, EngineKind, Memory, MemoryKind, Profile, TensorKind};
+use crate::hardware::{self, Memory, MemoryKind, Profile, TensorKind};
 use crate::report::table::{Align, count, number, table};
 use clap::{Args, Subcommand};
 use std::fs;
@@ -76,7 +76,7 @@ fn list(screen: Screen) -> Result<(), Failure> {
             let engines: Vec<String> = p
                 .engines
                 .iter()
-                .map(|e| format!("{} ({})", e.name, kind(e)))
+                .map(|e| format!("{} ({})", e.name, e.kind.label()))
                 .collect();
             let buffers: f64 = p.memories.iter().filter_map(capacity).sum();
             Ok(vec![
@@ -96,14 +96,6 @@ fn capacity(memory: &Memory) -> Option<f64> {
     match memory.kind {
         MemoryKind::Buffer { capacity, .. } => Some(capacity.bits() as f64),
         MemoryKind::Dram { .. } => None,
-    }
-}
-
-fn kind(engine: &Engine) -> String {
-    match &engine.kind {
-        EngineKind::Systolic(s) => format!("systolic {}x{}", s.rows, s.cols),
-        EngineKind::Slices(s) if s.index.is_some() => format!("{} sparse PEs", s.pes),
-        EngineKind::Slices(s) => format!("{} dense PEs", s.pes),
     }
 }
 
@@ -130,7 +122,12 @@ fn show(p: &Profile) -> String {
                 .pe_area
                 .as_ref()
                 .map_or_else(|| "not modelled".into(), |a| number(a.value.value()));
-            vec![e.name.clone(), kind(e), number(e.clock.value.value()), area]
+            vec![
+                e.name.clone(),
+                e.kind.label(),
+                number(e.clock.value.value()),
+                area,
+            ]
         }),
     );
     let memories = table(

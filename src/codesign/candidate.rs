@@ -8,7 +8,7 @@ use crate::compression::encoding::Encoding;
 use crate::compression::precision::Precision;
 use crate::compression::structure::Structure;
 use crate::compression::{Mask, Recipe, Target};
-use crate::hardware::{EngineKind, Profile};
+use crate::hardware::Profile;
 use crate::network::Layer;
 use crate::simulate::{self, LayerSetting, NetworkCost, Weights};
 use crate::training::{Parameters, evaluate, executor_for};
@@ -80,7 +80,7 @@ impl Candidate {
                 _ if bits.is_empty() => Encoding::Dense,
                 // what the engine reads is what is stored, unless storage is what is minimised
                 Some((profile, engine)) if objective != Objective::Size && is_sparse(profile, engine) => {
-                    index(profile, engine)
+                    profile.engines[engine].kind.encoding()
                 }
                 _ => smallest(mask, precision.bits()),
             };
@@ -139,12 +139,4 @@ impl Candidate {
 
 fn non_zeros(values: &[f32]) -> usize {
     values.iter().filter(|&&v| v != 0.0).count()
-}
-
-/// The encoding that a sparse engine reads.
-fn index(profile: &Profile, engine: usize) -> Encoding {
-    match &profile.engines[engine].kind {
-        EngineKind::Slices(s) => s.index.unwrap_or(Encoding::Dense),
-        EngineKind::Systolic(_) => Encoding::Dense,
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::objective::Objective;
 use crate::compression::encoding::Encoding;
-use crate::hardware::{EngineKind, Profile};
+use crate::hardware::Profile;
 use crate::network::{Layer, Workload};
 use crate::simulate::break_even::{self, Pair};
 use crate::simulate::{self, LayerSetting, LayerWork, NetworkCost, Pick, SimulateError, Weights};
@@ -194,7 +194,7 @@ impl Price for Costing<'_> {
 
 /// Whether an engine of a profile reads an index.
 pub(super) fn is_sparse(profile: &Profile, engine: usize) -> bool {
-    matches!(&profile.engines[engine].kind, EngineKind::Slices(s) if s.index.is_some())
+    profile.engines[engine].kind.is_sparse()
 }
 
 /// The first dense and the first sparse engine of a profile.

@@ -4,6 +4,7 @@
 
 mod allocate;
 mod candidate;
+mod choice;
 mod costing;
 mod objective;
 mod pipeline;

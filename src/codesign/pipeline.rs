@@ -1,10 +1,10 @@
 //! The job from a dense network to candidates with their costs.
 
 use super::candidate::Candidate;
-use super::costing::{Costing, Price};
+use super::choice::choose;
 use super::objective::Objective;
 use super::preset::{Plan, Preset};
-use super::search::{Search, kept, shrink};
+use super::search::kept;
 use super::store::{Key, Stage, Store, StoreError, fingerprint};
 use crate::admm::{self, Problem, PruneOptions, Record};
 use crate::compression::Mask;
@@ -15,8 +15,8 @@ use crate::network::{Network, Workload};
 use crate::simulate::SimulateError;
 use crate::training::data::{DataError, Dataset, Samples};
 use crate::training::{
-    FitOptions, Loss, OptimiserOptions, Parameters, Role, Schedule, TrainingError, evaluate, executor_for,
-    fit, logits,
+    FitOptions, Loss, OptimiserOptions, Parameters, Role, Schedule, TrainingError, executor_for, fit, logits,
+    measure,
 };
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ pub(super) struct Run<'a> {
     pub(super) plan: Plan,
     pub(super) seed: u64,
     pub(super) material: Arc<Material>,
-    request: &'a Request<'a>,
+    pub(super) request: &'a Request<'a>,
     observer: &'a mut dyn Observer,
     records: Vec<Record>,
     log: Vec<String>,
@@ -152,10 +152,11 @@ impl Run<'_> {
             let observer = &mut *self.observer;
             let (parameters, intervals, records) = compute(&material, &mut |f| observer.progress(f))?;
             let mut executor = executor_for(self.network, parameters)?;
-            let validation = evaluate(&mut *executor, &material.validation, EVALUATED)?;
+            let measured = measure(&mut *executor, &material.validation, EVALUATED)?;
             let stage = Stage {
                 parameters: executor.parameters().clone(),
-                validation,
+                validation: measured.accuracy,
+                loss: measured.loss,
                 intervals,
                 records,
             };
@@ -322,8 +323,6 @@ pub fn run(request: &Request<'_>, observer: &mut dyn Observer) -> Result<Outcome
     let other = if request.objective == Objective::Size {
         None
     } else {
-        // the objective's choice may not be bought with accuracy that the choice for size did not give up
-        let floor = floor.max(size.stage.validation);
         Some(choose(&mut run, &trunk, request.objective, floor, Some(&size))?)
     };
     let mut chosen = vec![(String::from("dense"), request.objective, dense, Vec::new())];
@@ -468,129 +467,3 @@ fn first_cut(run: &mut Run<'_>, dense: &Stage) -> Result<Stage, CodesignError> {
     ));
     Ok(trunk)
 }
-
-/// A choice: the stage on levels, its bits per weight parameter, and its counts.
-struct Choice {
-    stage: Stage,
-    bits: Vec<u8>,
-    kept: Vec<usize>,
-}
-
-/// The portion of the allowed loss by which a step of a search may fall short of the floor: the network that is
-/// chosen trains for longer than a step does, and must hold the floor itself.
-const SEARCH_SLACK: f64 = 0.25;
-
-/// Of another choice's price, what this objective's choice may cost at most.
-const BEAT: f64 = 0.97;
-
-/// The smallest network for an objective that holds the floor, on levels. With a `rival`, the choice for another
-/// objective, the search first comes down below the rival's price.
-fn choose(
-    run: &mut Run<'_>,
-    trunk: &Stage,
-    objective: Objective,
-    floor: f64,
-    rival: Option<&Choice>,
-) -> Result<Choice, CodesignError> {
-    let name = objective.to_string();
-    let request = run.request;
-    let price = Costing::new(request.workload, request.profiles, objective, ASSUMED_BITS)?;
-    let goal = rival
-        .map(|r| price.cost(&r.kept))
-        .transpose()?
-        .map(|cost| BEAT * cost);
-    let slack = SEARCH_SLACK * request.max_drop / 100.0;
-    let mut whole = vec![false; trunk.parameters.weights().count()];
-    let search = Search {
-        name: name.clone(),
-        price: &price,
-        whole: &whole,
-        floor: floor - slack,
-        goal,
-    };
-    let mut path = shrink(run, trunk.clone(), &search)?;
-
-    // layers below their break-even go back to dense, and the slack they give is spent on the others
-    let restore = price.below_break_even(&kept(&path[path.len() - 1].parameters))?;
-    if restore.contains(&true) {
-        whole = restore;
-        let restored = run.restore(&format!("{name}-restore"), &path[path.len() - 1], &whole)?;
-        let search = Search {
-            name: format!("{name}-restored"),
-            price: &price,
-            whole: &whole,
-            floor: floor - slack,
-            goal,
-        };
-        path.extend(shrink(run, restored, &search)?);
-    }
-    // the smallest that still holds on levels, after longer training; the best of those tried if none does
-    let mut best: Option<Choice> = None;
-    for node in path.iter().rev().take(run.plan.candidates) {
-        let (choice, held) = finish(run, &name, node, floor)?;
-        if held {
-            return Ok(choice);
-        }
-        if best
-            .as_ref()
-            .is_none_or(|b| choice.stage.validation > b.stage.validation)
-        {
-            best = Some(choice);
-        }
-    }
-    let best = best.expect("a path has a start and a plan tries at least one");
-    run.say(&format!(
-        "{name}: nothing tried holds {:.2} % on levels; {:.2} % is the best",
-        100.0 * floor,
-        100.0 * best.stage.validation
-    ));
-    Ok(best)
-}
-
-/// Trains a chosen support for longer and moves it onto the narrowest levels that hold the floor, or onto the best of
-/// those tried; and whether it holds.
-fn finish(run: &mut Run<'_>, name: &str, node: &Stage, floor: f64) -> Result<(Choice, bool), CodesignError> {
-    let polish = run.plan.polish;
-    let polished = run.train(&format!("{name}-polish"), &node.parameters, &polish)?;
-    let from = if polished.validation >= node.validation {
-        &polished
-    } else {
-        node
-    };
-    let kept = kept(&from.parameters);
-    run.say(&format!(
-        "{name}: {} weights trained on, validation {:.2} %",
-        kept.iter().sum::<usize>(),
-        100.0 * from.validation
-    ));
-    let mut best: Option<Choice> = None;
-    for &width in &run.plan.widths.clone() {
-        let bits = vec![width; kept.len()];
-        let stage = run.quantise(&format!("{name}-{width}-bit"), from, &bits)?;
-        let held = stage.validation >= floor;
-        let validation = 100.0 * stage.validation;
-        run.say(&format!(
-            "{name}: {width}-bit levels, validation {validation:.2} % {} {:.2} %",
-            if held { "holds" } else { "falls short of" },
-            100.0 * floor
-        ));
-        let choice = Choice {
-            stage,
-            bits,
-            kept: kept.clone(),
-        };
-        if held {
-            return Ok((choice, true));
-        }
-        if best
-            .as_ref()
-            .is_none_or(|b| choice.stage.validation > b.stage.validation)
-        {
-            best = Some(choice);
-        }
-    }
-    Ok((best.expect("a plan has at least one width"), false))
-}
-
-/// Width of a surviving weight that prices assume before levels are chosen.
-const ASSUMED_BITS: u32 = 4;

@@ -68,7 +68,7 @@ impl Preset {
         // effort: epochs of a step, of polishing, number of steps
         let (baseline, iterations, retrain, settle, rounds, shrink, candidates, polish, levels) = match self {
             Self::Quick => (0.35, 4, 1.0, 2.0, 3, 0.7, 1, 2.0, 4),
-            Self::Default => (1.0, 4, 4.0, 10.0, 4, 0.75, 2, 20.0, 12),
+            Self::Default => (1.0, 4, 4.0, 10.0, 4, 0.75, 3, 20.0, 12),
             Self::Thorough => (2.0, 8, 8.0, 30.0, 16, 0.88, 3, 60.0, 12),
         };
         let admm = |iterations, w_step, rho, rho_growth| AdmmOptions {

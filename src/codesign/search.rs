@@ -28,6 +28,9 @@ pub(super) struct Search<'a> {
     pub(super) whole: &'a [bool],
     /// Validation accuracy that a step must hold.
     pub(super) floor: f64,
+    /// Cross-entropy on validation samples that a step may not exceed: over a few thousand samples it tells networks
+    /// apart that accuracy cannot.
+    pub(super) ceiling: Option<f64>,
     /// A price to come down to before accuracy decides: another choice's, which this one must beat.
     pub(super) goal: Option<f64>,
 }
@@ -74,18 +77,23 @@ pub(super) fn shrink(
             &keep,
             &options,
         )?;
-        let held = goal.is_some() || step.validation >= search.floor;
+        let held = goal.is_some()
+            || (step.validation >= search.floor && search.ceiling.is_none_or(|most| step.loss <= most));
         run.say(&format!(
-            "{} step {}: {} weights {counts:?}, cost x{:.3}, validation {:.2} % {}",
+            "{} step {}: {} weights {counts:?}, cost x{:.3}, validation {:.2} % (loss {:.4}) {}",
             search.name,
             round + stride,
             counts.iter().sum::<usize>(),
             price.cost(&counts)? / cost,
             100.0 * step.validation,
+            step.loss,
             match (goal, held) {
                 (Some(_), _) => "on the way to its goal".into(),
-                (None, true) => format!("holds {:.2} %", 100.0 * search.floor),
-                (None, false) => format!("against {:.2} %: undone", 100.0 * search.floor),
+                (None, true) => "holds".into(),
+                (None, false) => match search.ceiling {
+                    Some(most) => format!("against {:.2} % ({most:.4}): undone", 100.0 * search.floor),
+                    None => format!("against {:.2} %: undone", 100.0 * search.floor),
+                },
             }
         ));
         if held {

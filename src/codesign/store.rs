@@ -59,6 +59,8 @@ pub struct Stage {
     pub parameters: Parameters,
     /// Validation accuracy, 0 to 1.
     pub validation: f64,
+    /// Cross-entropy on the validation samples in nats.
+    pub loss: f64,
     /// Intervals of levels per weight parameter, if the stage quantised.
     pub intervals: Vec<f32>,
     /// ADMM records of the stage.
@@ -68,6 +70,7 @@ pub struct Stage {
 #[derive(Serialize, Deserialize)]
 struct Header {
     validation: f64,
+    loss: f64,
     intervals: Vec<f32>,
     records: Vec<Record>,
 }
@@ -122,6 +125,7 @@ impl Store {
         Some(Stage {
             parameters,
             validation: header.validation,
+            loss: header.loss,
             intervals: header.intervals,
             records: header.records,
         })
@@ -135,6 +139,7 @@ impl Store {
         let Some(path) = self.path(key) else { return Ok(()) };
         let header = Header {
             validation: stage.validation,
+            loss: stage.loss,
             intervals: stage.intervals.clone(),
             records: stage.records.clone(),
         };

@@ -2,6 +2,7 @@
 
 mod citations;
 mod energy;
+mod engine;
 mod profile;
 mod raw;
 mod read;
@@ -12,9 +13,9 @@ pub mod zoo;
 
 pub use citations::{Citation, citations};
 pub use energy::{scale, sram_read_per_bit, supply_voltage};
+pub use engine::{Dataflow, EngineKind, FeaturePort, Partition, Slices, Synchronisation, Systolic};
 pub use profile::{
-    Dataflow, EnergyTable, Engine, EngineKind, FeaturePort, Fpga, MacEnergy, Memory, MemoryKind, Partition,
-    Profile, SiliconArea, Slices, Sourced, Synchronisation, Systolic, TensorKind,
+    EnergyTable, Engine, Fpga, MacEnergy, Memory, MemoryKind, Profile, SiliconArea, Sourced, TensorKind,
 };
 pub use read::OpenError;
 pub use schema::{schema, template};

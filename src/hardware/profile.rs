@@ -1,7 +1,7 @@
 //! The checked form of a profile. Values of these types come from [`super`]'s reader and hold what it checked:
 //! no count is zero, an engine and a DRAM exist, names are unique.
 
-use crate::compression::encoding::Encoding;
+use super::engine::EngineKind;
 use crate::units::{Area, Capacity, Energy, Frequency, Power};
 
 /// A figure with the place it comes from.
@@ -51,88 +51,6 @@ pub struct Engine {
     pub pe_area: Option<Sourced<Area>>,
     /// What it is.
     pub kind: EngineKind,
-}
-
-/// The engines.
-#[derive(Debug, Clone, PartialEq)]
-pub enum EngineKind {
-    /// A dense systolic array (SCALE-Sim's folds).
-    Systolic(Systolic),
-    /// PEs that each hold a slice of the weights: dense, or sparse with an index per entry.
-    Slices(Slices),
-}
-
-/// What stays in a systolic PE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dataflow {
-    /// ws
-    WeightStationary,
-    /// os
-    OutputStationary,
-    /// is
-    InputStationary,
-}
-
-/// A dense systolic array.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Systolic {
-    /// Rows of PEs.
-    pub rows: u32,
-    /// Columns of PEs.
-    pub cols: u32,
-    /// What stays.
-    pub dataflow: Dataflow,
-}
-
-/// PEs that each hold a slice of the weights and meet at a barrier or run ahead by a FIFO.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Slices {
-    /// PEs.
-    pub pes: u32,
-    /// Multiplications one PE starts per entry slot.
-    pub macs_per_pe: u32,
-    /// Cycles between two entries of one PE (initiation interval).
-    pub cycles_per_entry: u32,
-    /// How weights are dealt to PEs.
-    pub partition: Partition,
-    /// The encoding its decoder reads; `None` is a dense engine that visits every weight.
-    pub index: Option<Encoding>,
-    /// How PEs wait for each other.
-    pub synchronisation: Synchronisation,
-    /// Whether an entry (or column) whose activation is zero takes no time.
-    pub skip_zero_activations: bool,
-    /// The limit of the feature memory, if there is one.
-    pub feature_port: Option<FeaturePort>,
-}
-
-/// How weights are dealt to PEs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Partition {
-    /// PE i holds the i-th contiguous run of the row-major weights, one index chain per PE (SCNN-like).
-    Contiguous,
-    /// Row i of the GEMM matrix belongs to PE i mod PEs; one index chain per PE and column (EIE).
-    RowInterleaved,
-}
-
-/// How PEs wait for each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Synchronisation {
-    /// All PEs meet after every output position.
-    Barrier,
-    /// PEs meet only at the end of the layer (contiguous), or run ahead by this many columns (row-interleaved).
-    Fifo {
-        /// Entries of a PE's queue.
-        depth: u32,
-    },
-}
-
-/// The feature memory serves groups of weights: one word per group in which any weight is alive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FeaturePort {
-    /// Weights that share one fetched feature.
-    pub group: u32,
-    /// Words a cycle.
-    pub words_per_cycle: u32,
 }
 
 /// What a memory may hold.

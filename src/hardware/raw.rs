@@ -4,8 +4,8 @@
 //! at once. A table that gives a physical constant, and a table that gives structural numbers only, both have a
 //! `source`.
 
-use crate::compression::encoding::Encoding;
-use crate::units::{Area, Capacity, Energy, Frequency, Power};
+use super::engine::RawEngine;
+use crate::units::{Area, Capacity, Energy, Power};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::marker::PhantomData;
@@ -97,133 +97,6 @@ pub(crate) struct RawWidths {
     #[schemars(with = "u32", range(min = 1, max = 64))]
     pub(crate) accumulator_bits: Spanned<u64>,
     /// Where these widths come from.
-    #[schemars(with = "String", length(min = 1))]
-    pub(crate) source: Spanned<String>,
-}
-
-/// One way an array runs a layer: exactly one of `systolic` and `slices`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[schemars(rename = "Engine")]
-pub(crate) struct RawEngine {
-    /// Unique in the profile.
-    #[schemars(with = "String", length(min = 1))]
-    pub(crate) name: Spanned<String>,
-    /// Its clock.
-    pub(crate) clock: RawSourced<Frequency>,
-    /// Area of one PE with its registers, its decoder and its share of the array.
-    pub(crate) pe_area: Option<RawSourced<Area>>,
-    /// A dense systolic array.
-    pub(crate) systolic: Option<RawSystolic>,
-    /// PEs that each hold a slice of the weights.
-    pub(crate) slices: Option<RawSlices>,
-}
-
-/// What stays in a systolic PE.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(rename = "Dataflow")]
-#[expect(
-    clippy::enum_variant_names,
-    reason = "the field's terms, as they stand in the file"
-)]
-pub(crate) enum RawDataflow {
-    /// ws
-    WeightStationary,
-    /// os
-    OutputStationary,
-    /// is
-    InputStationary,
-}
-
-/// A dense systolic array.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[schemars(rename = "Systolic")]
-pub(crate) struct RawSystolic {
-    /// Rows of PEs.
-    #[schemars(with = "u32", range(min = 1, max = 65_536))]
-    pub(crate) rows: Spanned<u64>,
-    /// Columns of PEs.
-    #[schemars(with = "u32", range(min = 1, max = 65_536))]
-    pub(crate) cols: Spanned<u64>,
-    /// What stays.
-    pub(crate) dataflow: RawDataflow,
-    /// Where the array comes from.
-    #[schemars(with = "String", length(min = 1))]
-    pub(crate) source: Spanned<String>,
-}
-
-/// How weights are dealt to PEs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(rename = "Partition")]
-pub(crate) enum RawPartition {
-    /// PE i holds the i-th contiguous run of the row-major weights, one index chain per PE.
-    Contiguous,
-    /// Row i belongs to PE i mod PEs; one index chain per PE and column.
-    RowInterleaved,
-}
-
-/// How PEs wait for each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(rename = "Synchronisation")]
-pub(crate) enum RawSynchronisation {
-    /// All PEs meet after every output position.
-    Barrier,
-    /// PEs meet only at the end of the layer; for contiguous slices.
-    LayerEnd,
-    /// PEs run ahead by `fifo-depth` columns; for row-interleaved slices.
-    Fifo,
-}
-
-/// PEs that each hold a slice of the weights.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[schemars(rename = "Slices")]
-pub(crate) struct RawSlices {
-    /// PEs.
-    #[schemars(with = "u32", range(min = 1, max = 1_048_576))]
-    pub(crate) pes: Spanned<u64>,
-    /// Multiplications one PE starts per entry slot.
-    #[schemars(with = "u32", range(min = 1, max = 65_536))]
-    pub(crate) macs_per_pe: Spanned<u64>,
-    /// Cycles between two entries of one PE.
-    #[schemars(with = "u32", range(min = 1, max = 65_536))]
-    pub(crate) cycles_per_entry: Spanned<u64>,
-    /// How weights are dealt to PEs.
-    pub(crate) partition: RawPartition,
-    /// The encoding the decoder reads; without it the engine is dense and visits every weight.
-    #[schemars(with = "Option<Encoding>")]
-    pub(crate) index: Option<Spanned<Encoding>>,
-    /// How PEs wait for each other.
-    #[schemars(with = "RawSynchronisation")]
-    pub(crate) synchronisation: Spanned<RawSynchronisation>,
-    /// Entries of a PE's queue; only with `synchronisation = "fifo"`.
-    #[schemars(with = "Option<u32>", range(min = 1, max = 65_536))]
-    pub(crate) fifo_depth: Option<Spanned<u64>>,
-    /// Whether an entry or column whose activation is zero takes no time.
-    pub(crate) skip_zero_activations: bool,
-    /// The limit of the feature memory, if there is one.
-    pub(crate) feature_port: Option<RawFeaturePort>,
-    /// Where the structure comes from.
-    #[schemars(with = "String", length(min = 1))]
-    pub(crate) source: Spanned<String>,
-}
-
-/// The feature memory serves groups of weights: one word per group in which any weight is alive.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[schemars(rename = "FeaturePort")]
-pub(crate) struct RawFeaturePort {
-    /// Weights that share one fetched feature.
-    #[schemars(with = "u32", range(min = 1, max = 65_536))]
-    pub(crate) group: Spanned<u64>,
-    /// Words a cycle.
-    #[schemars(with = "u32", range(min = 1, max = 65_536))]
-    pub(crate) words_per_cycle: Spanned<u64>,
-    /// Where the limit comes from.
     #[schemars(with = "String", length(min = 1))]
     pub(crate) source: Spanned<String>,
 }

@@ -5,8 +5,7 @@
 //! flip-flops are within 15 % on average; they leave out control, the memory controller and routing, so a design
 //! near the limit of these two may fail to close.
 
-use super::{Engine, EngineKind, Fpga, MemoryKind, Partition, Profile, Synchronisation};
-use crate::compression::encoding::Encoding;
+use super::{Engine, Fpga, MemoryKind, Profile};
 use crate::units::{Overflow, add, mul};
 
 /// Depth and width of an 18-kbit block RAM half in each of its shapes.
@@ -85,7 +84,7 @@ pub struct Resources {
 }
 
 impl Resources {
-    fn plus(self, other: Self) -> Result<Self, Overflow> {
+    pub(super) fn plus(self, other: Self) -> Result<Self, Overflow> {
         Ok(Self {
             dsp: add(self.dsp, other.dsp)?,
             lut: add(self.lut, other.lut)?,
@@ -95,7 +94,7 @@ impl Resources {
         })
     }
 
-    fn times(self, n: u64) -> Result<Self, Overflow> {
+    pub(super) fn times(self, n: u64) -> Result<Self, Overflow> {
         Ok(Self {
             dsp: mul(self.dsp, n)?,
             lut: mul(self.lut, n)?,
@@ -233,42 +232,7 @@ impl Profile {
         let multiplier = Multiplier::Dsp {
             packed_accumulator: true,
         };
-        let mac = dense_pe(family, widths, multiplier);
-        let mut used = match &engine.kind {
-            EngineKind::Systolic(array) => {
-                // operands are registered and passed on to the neighbour
-                let operands = u64::from(widths.weight) + u64::from(widths.activation);
-                let pe = Resources {
-                    ff: add(mac.ff, operands)?,
-                    ..mac
-                };
-                pe.times(mul(array.rows.into(), array.cols.into())?)?
-            }
-            EngineKind::Slices(slices) => {
-                // only row-interleaved PEs have a queue: contiguous slices run free until the layer's end
-                let fifo_depth = match (slices.synchronisation, slices.partition) {
-                    (Synchronisation::Fifo { depth }, Partition::RowInterleaved) => depth,
-                    _ => 0,
-                };
-                let first = match slices.index {
-                    None | Some(Encoding::Dense) => mac,
-                    Some(Encoding::RelativeIndex { bits }) => {
-                        let decoder = Decoder {
-                            index_bits: bits.into(),
-                            fifo_depth,
-                        };
-                        sparse_pe(family, widths, decoder, multiplier)
-                    }
-                    Some(_) => {
-                        return Err(ResourcesError::UnknownDecoder {
-                            engine: engine.name.clone(),
-                        });
-                    }
-                };
-                let further = mac.times(u64::from(slices.macs_per_pe).saturating_sub(1))?;
-                first.plus(further)?.times(slices.pes.into())?
-            }
-        };
+        let mut used = engine.kind.resources(&engine.name, family, widths, multiplier)?;
         for memory in &self.memories {
             if let MemoryKind::Buffer { capacity, .. } = memory.kind {
                 let width = memory.bits_per_cycle.value;

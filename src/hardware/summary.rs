@@ -1,7 +1,6 @@
 //! A profile as rows for `profile show`; nothing here prints.
 
-use super::{Dataflow, EngineKind, MemoryKind, Partition, Profile, Synchronisation, TensorKind};
-use crate::compression::encoding::Encoding;
+use super::{MemoryKind, Profile, TensorKind};
 
 /// One figure of a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,70 +77,8 @@ impl Profile {
                     .as_ref()
                     .map(|a| (a.value.to_string(), a.source.as_str())),
             );
-            match &engine.kind {
-                EngineKind::Systolic(array) => {
-                    let dataflow = match array.dataflow {
-                        Dataflow::WeightStationary => "weight-stationary",
-                        Dataflow::OutputStationary => "output-stationary",
-                        Dataflow::InputStationary => "input-stationary",
-                    };
-                    rows.plain(
-                        &section,
-                        "array",
-                        format!("{} x {} systolic, {dataflow}", array.rows, array.cols),
-                    );
-                }
-                EngineKind::Slices(slices) => {
-                    let partition = match slices.partition {
-                        Partition::Contiguous => "contiguous",
-                        Partition::RowInterleaved => "row-interleaved",
-                    };
-                    rows.plain(
-                        &section,
-                        "array",
-                        format!("{} PEs, {partition} slices", slices.pes),
-                    );
-                    rows.plain(
-                        &section,
-                        "rate",
-                        format!(
-                            "{} MACs an entry, {} cycles an entry",
-                            slices.macs_per_pe, slices.cycles_per_entry
-                        ),
-                    );
-                    let index = match slices.index {
-                        None | Some(Encoding::Dense) => "none: visits every weight".into(),
-                        Some(Encoding::RelativeIndex { bits }) => format!("relative index of {bits} bits"),
-                        Some(other) => format!("{other:?}").to_lowercase(),
-                    };
-                    rows.plain(&section, "index", index);
-                    let wait = match (slices.synchronisation, slices.partition) {
-                        (Synchronisation::Barrier, _) => "barrier after every output position".into(),
-                        (Synchronisation::Fifo { .. }, Partition::Contiguous) => {
-                            "at the end of the layer".into()
-                        }
-                        (Synchronisation::Fifo { depth }, Partition::RowInterleaved) => {
-                            format!("queues of {depth}")
-                        }
-                    };
-                    rows.plain(&section, "synchronisation", wait);
-                    let skips = if slices.skip_zero_activations {
-                        "skipped"
-                    } else {
-                        "multiplied"
-                    };
-                    rows.plain(&section, "zero activations", skips);
-                    if let Some(port) = slices.feature_port {
-                        rows.plain(
-                            &section,
-                            "feature port",
-                            format!(
-                                "{} words a cycle, {} weights share a word",
-                                port.words_per_cycle, port.group
-                            ),
-                        );
-                    }
-                }
+            for (what, value) in engine.kind.describe() {
+                rows.plain(&section, what, value);
             }
         }
     }

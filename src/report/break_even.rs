@@ -3,7 +3,7 @@
 use super::layers::Subject;
 use super::table::{self, Align, table};
 use super::word::word;
-use crate::hardware::{Engine, EngineKind};
+use crate::hardware::Engine;
 use crate::simulate::break_even::Curve;
 use serde::Serialize;
 
@@ -50,10 +50,7 @@ pub fn break_even_rows(
     sparse: &Engine,
     curve: &Curve,
 ) -> Vec<BreakEvenRow> {
-    let encoding = match &sparse.kind {
-        EngineKind::Slices(slices) => slices.index.map(|index| word(&index)).unwrap_or_default(),
-        EngineKind::Systolic(_) => String::new(),
-    };
+    let encoding = word(&sparse.kind.encoding());
     let row = |p: &crate::simulate::break_even::Point| BreakEvenRow {
         run: subject.run.into(),
         profile: subject.profile.name.clone(),

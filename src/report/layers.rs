@@ -5,9 +5,7 @@ use super::table::{self, Align, table};
 use super::word::word;
 use crate::compression::Target;
 use crate::compression::encoding::Encoding;
-use crate::hardware::{
-    Engine, EngineKind, MemoryKind, Partition, Profile, Synchronisation, Systolic, TensorKind,
-};
+use crate::hardware::{MemoryKind, Profile, TensorKind};
 use crate::network::Layer;
 use crate::simulate::LayerCost;
 use serde::Serialize;
@@ -175,7 +173,7 @@ impl LayerRow {
             layer: layer.name.clone(),
             op: layer.op.kind(),
             engine: cost.engine.clone(),
-            mapping: engine.map(mapping).unwrap_or_default(),
+            mapping: engine.map(|e| e.kind.mapping()).unwrap_or_default(),
             structure: word(&share.target.structure),
             density: if weights == 0 {
                 1.0
@@ -185,7 +183,7 @@ impl LayerRow {
             kept: share.kept,
             weights,
             precision: word(&share.target.precision),
-            encoding: word(&engine.map_or(Encoding::Dense, encoding)),
+            encoding: word(&engine.map_or(Encoding::Dense, |e| e.kind.encoding())),
             batch: subject.batch,
             macs,
             macs_left,
@@ -293,39 +291,6 @@ fn bottleneck(cost: &LayerCost) -> &'static str {
         }
     }
     worst.0
-}
-
-/// The encoding that an engine reads.
-fn encoding(engine: &Engine) -> Encoding {
-    match &engine.kind {
-        EngineKind::Slices(slices) => slices.index.unwrap_or(Encoding::Dense),
-        EngineKind::Systolic(_) => Encoding::Dense,
-    }
-}
-
-/// The spatial mapping in words.
-fn mapping(engine: &Engine) -> String {
-    match &engine.kind {
-        EngineKind::Systolic(Systolic { rows, cols, dataflow }) => {
-            let dataflow = match dataflow {
-                crate::hardware::Dataflow::WeightStationary => "ws",
-                crate::hardware::Dataflow::OutputStationary => "os",
-                crate::hardware::Dataflow::InputStationary => "is",
-            };
-            format!("{dataflow}-{rows}x{cols}")
-        }
-        EngineKind::Slices(slices) => {
-            let partition = match slices.partition {
-                Partition::Contiguous => "contiguous",
-                Partition::RowInterleaved => "row-interleaved",
-            };
-            let wait = match slices.synchronisation {
-                Synchronisation::Barrier => "barrier".into(),
-                Synchronisation::Fifo { depth } => format!("fifo-{depth}"),
-            };
-            format!("{partition}-{}-{wait}", slices.pes)
-        }
-    }
 }
 
 /// The table of one candidate on one profile: rows of one candidate and profile, in order. Columns that would say

@@ -7,6 +7,7 @@
 //! arrays, with every operand at hand.
 
 use super::count::round_up;
+use super::engine::ArrayEngine as _;
 use super::engine::{self, ArrayRun, expected};
 use super::error::SimulateError;
 use super::layer::check;
@@ -181,7 +182,7 @@ impl<'a> Comparison<'a> {
             weights: Weights::Density(1.0),
             ..*work
         };
-        let dense = model.run(&whole, &dense_unit.name)?;
+        let dense = model.run(&whole, None, &dense_unit.name)?;
         let cap = model.pes() as f64 * pe(dense_unit)?
             + work.nest.weights() as f64 * f64::from(work.weight_bits) * bit_area;
         Ok(Self {
@@ -270,7 +271,7 @@ impl<'a> Comparison<'a> {
                 weights: Weights::Density(density),
                 ..self.work
             };
-            Some(engine::run_slices(&self.engine(pes), &work, None, &self.unit.name)?.cycles as f64)
+            Some(self.engine(pes).run(&work, None, &self.unit.name)?.cycles as f64)
         };
         self.point(pruned, entries, sram, pes, cycles)
     }
@@ -281,7 +282,7 @@ impl<'a> Comparison<'a> {
         let cycles = if pes == 0 {
             None
         } else {
-            Some(engine::run_slices(&self.engine(pes), work, None, &self.unit.name)?.cycles as f64)
+            Some(self.engine(pes).run(work, None, &self.unit.name)?.cycles as f64)
         };
         self.point(1.0 - mask.density(), entries, sram, pes, cycles)
     }

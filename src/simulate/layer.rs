@@ -6,7 +6,7 @@ use super::error::SimulateError;
 use super::work::{LayerWork, Weights};
 use super::{energy, memory};
 use crate::compression::Mask;
-use crate::hardware::{Engine, EngineKind, Profile};
+use crate::hardware::{Engine, Profile};
 use crate::units::product;
 
 /// What makes one engine cheaper than another.
@@ -93,7 +93,7 @@ pub fn layer_on(work: &LayerWork, profile: &Profile, engine: usize) -> Result<La
         work,
         profile,
         unit,
-        &engine::model(&unit.kind).run(work, &unit.name)?,
+        &engine::model(&unit.kind).run(work, None, &unit.name)?,
     )
 }
 
@@ -126,10 +126,7 @@ pub fn array(
             });
         }
     }
-    match &unit.kind {
-        EngineKind::Slices(slices) => engine::run_slices(slices, work, activations, &unit.name),
-        EngineKind::Systolic(_) => engine::model(&unit.kind).run(work, &unit.name),
-    }
+    engine::model(&unit.kind).run(work, activations, &unit.name)
 }
 
 fn find(profile: &Profile, engine: usize) -> Result<&Engine, SimulateError> {

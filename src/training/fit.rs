@@ -2,6 +2,7 @@
 
 use super::data::Samples;
 use super::executor::{Executor, Loss, Step, TrainingError};
+use super::loss::cross_entropy;
 use super::optimiser::{Optimiser, OptimiserOptions};
 use super::parameters::Parameters;
 use super::schedule::Schedule;
@@ -107,14 +108,34 @@ pub fn fit(
     })
 }
 
-/// The portion of samples whose largest output is that of their label; among equal outputs the first counts.
-/// `batch` samples are inferred at a time.
+/// How good a network is on samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// The portion of samples whose largest output is that of their label; among equal outputs the first counts.
+    pub accuracy: f64,
+    /// Mean cross-entropy in nats.
+    pub loss: f64,
+}
+
+/// The accuracy of [`measure`].
+///
+/// # Errors
+/// As [`measure`].
+pub fn evaluate(executor: &mut dyn Executor, samples: &Samples, batch: usize) -> Result<f64, TrainingError> {
+    Ok(measure(executor, samples, batch)?.accuracy)
+}
+
+/// Accuracy and cross-entropy in evaluation mode. `batch` samples are inferred at a time.
 ///
 /// # Errors
 /// When there are no samples, they do not fit the network, or `batch` is 0.
-pub fn evaluate(executor: &mut dyn Executor, samples: &Samples, batch: usize) -> Result<f64, TrainingError> {
+pub fn measure(
+    executor: &mut dyn Executor,
+    samples: &Samples,
+    batch: usize,
+) -> Result<Measured, TrainingError> {
     let elements = check(samples, batch)?;
-    let mut right = 0u64;
+    let (mut right, mut loss) = (0u64, 0.0);
     for (inputs, labels) in samples
         .inputs
         .chunks(batch * elements)
@@ -127,8 +148,13 @@ pub fn evaluate(executor: &mut dyn Executor, samples: &Samples, batch: usize) ->
             .zip(labels)
             .filter(|(o, l)| largest(o) == **l as usize)
             .count() as u64;
+        loss += cross_entropy(&outputs, labels);
     }
-    Ok(right as f64 / samples.labels.len() as f64)
+    let samples = samples.labels.len() as f64;
+    Ok(Measured {
+        accuracy: right as f64 / samples,
+        loss: loss / samples,
+    })
 }
 
 /// The network's outputs on all samples in evaluation mode, `batch` samples at a time: samples × classes.

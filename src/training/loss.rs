@@ -49,6 +49,17 @@ pub(super) fn loss_and_gradient(
     sum
 }
 
+/// The summed cross-entropy of `samples × classes` logits in nats.
+pub(super) fn cross_entropy(logits: &[f32], labels: &[u32]) -> f64 {
+    let classes = logits.len() / labels.len().max(1);
+    let mut soft = vec![0.0f32; classes];
+    logits
+        .chunks(classes.max(1))
+        .zip(labels)
+        .map(|(z, &label)| f64::from(softmax(z, 1.0, &mut soft)) - f64::from(z[label as usize]))
+        .sum()
+}
+
 /// Softmax of `z / temperature`; returns log Σ exp(z / temperature).
 fn softmax(z: &[f32], temperature: f32, out: &mut [f32]) -> f32 {
     let top = z.iter().copied().fold(f32::NEG_INFINITY, f32::max) / temperature;

@@ -18,7 +18,7 @@ pub use choose::executor_for;
 pub use dense::DenseExecutor;
 pub use executor::{Executor, Loss, Step, TrainingError};
 pub(crate) use fit::Batches;
-pub use fit::{FitOptions, FitReport, Progress, evaluate, fit, logits};
+pub use fit::{FitOptions, FitReport, Measured, Progress, evaluate, fit, logits, measure};
 pub use optimiser::{Optimiser, OptimiserOptions, Rule};
 pub use parameters::{Parameter, Parameters, Role};
 pub use schedule::Schedule;

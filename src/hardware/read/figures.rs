@@ -8,18 +8,18 @@ use std::str::FromStr;
 use toml::Spanned;
 
 /// Largest side of an array and largest count inside a PE.
-pub(super) const MAX_COUNT: u64 = 65_536;
+pub(in crate::hardware) const MAX_COUNT: u64 = 65_536;
 /// Widest word in bits.
-pub(super) const MAX_BITS: u64 = 64;
+pub(in crate::hardware) const MAX_BITS: u64 = 64;
 
 /// Collects faults. A method that returns `None` has pushed at least one.
 #[derive(Default)]
-pub(super) struct Reader {
-    pub(super) faults: Vec<Fault>,
+pub(in crate::hardware) struct Reader {
+    pub(in crate::hardware) faults: Vec<Fault>,
 }
 
 impl Reader {
-    pub(super) fn fault(
+    pub(in crate::hardware) fn fault(
         &mut self,
         at: std::ops::Range<usize>,
         message: impl Into<String>,
@@ -29,7 +29,7 @@ impl Reader {
     }
 
     /// A count between 1 and `max`.
-    pub(super) fn count(&mut self, raw: &Spanned<u64>, what: &str, max: u64) -> Option<u32> {
+    pub(in crate::hardware) fn count(&mut self, raw: &Spanned<u64>, what: &str, max: u64) -> Option<u32> {
         let value = *raw.get_ref();
         if value == 0 {
             self.fault(
@@ -47,7 +47,7 @@ impl Reader {
         u32::try_from(value).ok().filter(|_| (1..=max).contains(&value))
     }
 
-    pub(super) fn positive(&mut self, raw: &Spanned<u64>, what: &str) -> Option<u64> {
+    pub(in crate::hardware) fn positive(&mut self, raw: &Spanned<u64>, what: &str) -> Option<u64> {
         let value = *raw.get_ref();
         if value == 0 {
             self.fault(
@@ -60,7 +60,12 @@ impl Reader {
     }
 
     /// A text that says something.
-    pub(super) fn text(&mut self, raw: &Spanned<String>, what: &str, help: &str) -> Option<String> {
+    pub(in crate::hardware) fn text(
+        &mut self,
+        raw: &Spanned<String>,
+        what: &str,
+        help: &str,
+    ) -> Option<String> {
         let text = raw.get_ref().trim();
         if text.is_empty() {
             self.fault(raw.span(), format!("{what} is empty"), help);
@@ -68,7 +73,7 @@ impl Reader {
         (!text.is_empty()).then(|| text.into())
     }
 
-    pub(super) fn source(&mut self, raw: &Spanned<String>) -> Option<String> {
+    pub(in crate::hardware) fn source(&mut self, raw: &Spanned<String>) -> Option<String> {
         self.text(
             raw,
             "the source",
@@ -76,7 +81,10 @@ impl Reader {
         )
     }
 
-    pub(super) fn quantity<T: FromStr<Err = QuantityError>>(&mut self, raw: &Spanned<String>) -> Option<T> {
+    pub(in crate::hardware) fn quantity<T: FromStr<Err = QuantityError>>(
+        &mut self,
+        raw: &Spanned<String>,
+    ) -> Option<T> {
         match raw.get_ref().parse() {
             Ok(value) => Some(value),
             Err(error) => {
@@ -96,7 +104,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn sourced<T: FromStr<Err = QuantityError>>(
+    pub(in crate::hardware) fn sourced<T: FromStr<Err = QuantityError>>(
         &mut self,
         raw: &RawSourced<T>,
     ) -> Option<Sourced<T>> {
@@ -109,7 +117,7 @@ impl Reader {
 
     /// An optional figure: `None` is a fault, `Some(None)` is an absent figure.
     #[expect(clippy::option_option, reason = "absent and faulty are different answers")]
-    pub(super) fn optional<T: FromStr<Err = QuantityError>>(
+    pub(in crate::hardware) fn optional<T: FromStr<Err = QuantityError>>(
         &mut self,
         raw: Option<&RawSourced<T>>,
     ) -> Option<Option<Sourced<T>>> {
@@ -119,7 +127,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn sourced_count(&mut self, raw: &RawCount, what: &str) -> Option<Sourced<u64>> {
+    pub(in crate::hardware) fn sourced_count(&mut self, raw: &RawCount, what: &str) -> Option<Sourced<u64>> {
         let (value, source) = (self.positive(&raw.value, what), self.source(&raw.source));
         Some(Sourced {
             value: value?,
@@ -127,7 +135,7 @@ impl Reader {
         })
     }
 
-    pub(super) fn sourced_name(&mut self, raw: &RawName, what: &str) -> Option<Sourced<String>> {
+    pub(in crate::hardware) fn sourced_name(&mut self, raw: &RawName, what: &str) -> Option<Sourced<String>> {
         let value = self.text(&raw.value, what, "write the name");
         let source = self.source(&raw.source);
         Some(Sourced {
@@ -137,7 +145,7 @@ impl Reader {
     }
 
     /// Reports the second and every later use of a name.
-    pub(super) fn unique(&mut self, names: &[&Spanned<String>], what: &str) {
+    pub(in crate::hardware) fn unique(&mut self, names: &[&Spanned<String>], what: &str) {
         for (i, name) in names.iter().enumerate() {
             if names.iter().take(i).any(|n| n.get_ref() == name.get_ref()) {
                 self.fault(

@@ -1,13 +1,13 @@
 //! From the file's form to a checked [`Profile`]: every fault of a file is collected, none hides another.
 
-mod engines;
 mod figures;
 mod memories;
 
 use super::raw::{RawEnergy, RawFpga, RawMac, RawProfile};
 use super::{EnergyTable, Fpga, MacEnergy, Profile, SiliconArea, Sourced};
 use crate::document::{Faults, Source};
-use figures::{MAX_BITS, Reader};
+use figures::MAX_BITS;
+pub(super) use figures::{MAX_COUNT, Reader};
 use std::path::Path;
 use toml::Spanned;
 

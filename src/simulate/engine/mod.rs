@@ -3,13 +3,13 @@
 mod slices;
 mod systolic;
 
-pub(super) use slices::run as run_slices;
 pub use slices::{Expectation, SliceEntries, expected, slice_entries};
 pub use systolic::{Accesses, Folds, nm_products, row_wise_products};
 
 use super::cost::{Causes, StoredBits};
 use super::error::SimulateError;
 use super::work::LayerWork;
+use crate::compression::Mask;
 use crate::hardware::EngineKind;
 
 /// What one engine did for one layer, with every operand at hand: the array before the memories.
@@ -50,8 +50,14 @@ pub struct ArrayBits {
 
 /// One way an array runs a layer.
 pub(super) trait ArrayEngine {
-    /// Runs a checked layer on the array. `name` is the engine's, for errors.
-    fn run(&self, work: &LayerWork, name: &str) -> Result<ArrayRun, SimulateError>;
+    /// Runs a checked layer on the array. `activations` is the real pattern of active inputs, of a checked shape
+    /// (see [`super::array`]); engines that do not skip zero inputs leave it aside. `name` is the engine's, for errors.
+    fn run(
+        &self,
+        work: &LayerWork,
+        activations: Option<&Mask>,
+        name: &str,
+    ) -> Result<ArrayRun, SimulateError>;
 
     /// PEs of the array.
     fn pes(&self) -> u64;

@@ -16,6 +16,7 @@
 //! folds·(h + w), which is not copied.
 
 use super::{ArrayBits, ArrayEngine, ArrayRun};
+use crate::compression::Mask;
 use crate::hardware::{Dataflow, Systolic};
 use crate::network::LoopNest;
 use crate::simulate::count::fit;
@@ -158,7 +159,7 @@ impl Folds {
 }
 
 impl ArrayEngine for Systolic {
-    fn run(&self, work: &LayerWork, _: &str) -> Result<ArrayRun, SimulateError> {
+    fn run(&self, work: &LayerWork, _: Option<&Mask>, _: &str) -> Result<ArrayRun, SimulateError> {
         run(*self, work).map_err(SimulateError::overflow(work))
     }
 

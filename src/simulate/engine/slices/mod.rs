@@ -87,8 +87,13 @@ fn decoder(slices: &Slices, work: &LayerWork, engine: &str) -> Result<Decoder, S
 }
 
 impl ArrayEngine for Slices {
-    fn run(&self, work: &LayerWork, name: &str) -> Result<ArrayRun, SimulateError> {
-        run(self, work, None, name)
+    fn run(
+        &self,
+        work: &LayerWork,
+        activations: Option<&Mask>,
+        name: &str,
+    ) -> Result<ArrayRun, SimulateError> {
+        run(self, work, activations, name)
     }
 
     fn pes(&self) -> u64 {
@@ -98,7 +103,7 @@ impl ArrayEngine for Slices {
 
 /// Runs a checked layer, with the real pattern of active inputs where it is known: one row of
 /// `groups · products` bits per output position, or one row for all.
-pub(in crate::simulate) fn run(
+fn run(
     slices: &Slices,
     work: &LayerWork,
     activations: Option<&Mask>,

@@ -1,0 +1,200 @@
+//! The engines that a profile may have. An engine is a file here, which says what may stand in a profile, reads it
+//! and describes it; a model in `simulate::engine`; and a line in each of the lists below.
+
+mod slices;
+mod systolic;
+
+pub use slices::{FeaturePort, Partition, Slices, Synchronisation};
+pub use systolic::{Dataflow, Systolic};
+
+use super::Engine;
+use super::raw::{RawProfile, RawSourced};
+use super::read::Reader;
+use super::resources::{Family, Multiplier, Resources, ResourcesError, Widths};
+use crate::compression::encoding::Encoding;
+use crate::units::{Area, Frequency};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use slices::RawSlices;
+use systolic::RawSystolic;
+use toml::Spanned;
+
+/// What an engine says of itself.
+trait EngineForm {
+    /// The encoding in which it takes weights.
+    fn encoding(&self) -> Encoding;
+
+    /// The spatial mapping in a word of reports, as `ws-16x16`.
+    fn mapping(&self) -> String;
+
+    /// What it is in a few words, for lists.
+    fn label(&self) -> String;
+
+    /// What it is, line by line.
+    fn describe(&self) -> Vec<(&'static str, String)>;
+
+    /// What its PEs take of an FPGA. `name` is the engine's, for errors.
+    fn resources(
+        &self,
+        name: &str,
+        family: Family,
+        widths: Widths,
+        multiplier: Multiplier,
+    ) -> Result<Resources, ResourcesError>;
+}
+
+/// The engines.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EngineKind {
+    /// A dense systolic array (SCALE-Sim's folds).
+    Systolic(Systolic),
+    /// PEs that each hold a slice of the weights: dense, or sparse with an index per entry.
+    Slices(Slices),
+}
+
+/// One way an array runs a layer: exactly one of `systolic` and `slices`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Engine")]
+pub(crate) struct RawEngine {
+    /// Unique in the profile.
+    #[schemars(with = "String", length(min = 1))]
+    pub(crate) name: Spanned<String>,
+    /// Its clock.
+    pub(crate) clock: RawSourced<Frequency>,
+    /// Area of one PE with its registers, its decoder and its share of the array.
+    pub(crate) pe_area: Option<RawSourced<Area>>,
+    /// A dense systolic array.
+    pub(crate) systolic: Option<RawSystolic>,
+    /// PEs that each hold a slice of the weights.
+    pub(crate) slices: Option<RawSlices>,
+}
+
+impl RawEngine {
+    /// The tables that are there, read; `None` for one with faults.
+    fn kinds(&self, reader: &mut Reader) -> Vec<Option<EngineKind>> {
+        let mut kinds = Vec::new();
+        kinds.extend(
+            self.systolic
+                .as_ref()
+                .map(|s| s.read(reader).map(EngineKind::Systolic)),
+        );
+        kinds.extend(
+            self.slices
+                .as_ref()
+                .map(|s| s.read(reader).map(EngineKind::Slices)),
+        );
+        kinds
+    }
+}
+
+/// Names of the tables, for errors.
+const TABLES: &str = "`systolic` or a `slices`";
+
+impl EngineKind {
+    fn form(&self) -> &dyn EngineForm {
+        match self {
+            Self::Systolic(engine) => engine,
+            Self::Slices(engine) => engine,
+        }
+    }
+
+    /// The encoding in which the engine takes weights.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        self.form().encoding()
+    }
+
+    /// Whether it skips zero weights by an index.
+    #[must_use]
+    pub fn is_sparse(&self) -> bool {
+        self.encoding() != Encoding::Dense
+    }
+
+    /// The spatial mapping in a word of reports, as `ws-16x16`.
+    #[must_use]
+    pub fn mapping(&self) -> String {
+        self.form().mapping()
+    }
+
+    /// What it is in a few words.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.form().label()
+    }
+
+    /// What it is, line by line: term and value.
+    #[must_use]
+    pub fn describe(&self) -> Vec<(&'static str, String)> {
+        self.form().describe()
+    }
+
+    pub(super) fn resources(
+        &self,
+        name: &str,
+        family: Family,
+        widths: Widths,
+        multiplier: Multiplier,
+    ) -> Result<Resources, ResourcesError> {
+        self.form().resources(name, family, widths, multiplier)
+    }
+}
+
+impl Reader {
+    pub(in crate::hardware) fn engines(&mut self, raw: &RawProfile) -> Option<Vec<Engine>> {
+        if raw.engines.is_empty() {
+            self.fault(
+                raw.name.span(),
+                "the profile has no engine",
+                format!("add `[[engines]]` with a {TABLES} table"),
+            );
+            return None;
+        }
+        let names: Vec<_> = raw.engines.iter().map(|e| &e.get_ref().name).collect();
+        self.unique(&names, "an engine");
+        for engine in &raw.engines {
+            if let (Some(pe_area), None) = (&engine.get_ref().pe_area, &raw.area) {
+                self.fault(
+                    pe_area.value.span(),
+                    "an engine has a `pe-area`, but the profile has no `[area]`",
+                    "add `[area]` with `sram-per-bit`, or leave `pe-area` out; area is modelled whole or not at all",
+                );
+            }
+        }
+        let engines: Vec<_> = raw.engines.iter().map(|e| self.engine(e)).collect();
+        engines.into_iter().collect()
+    }
+
+    fn engine(&mut self, spanned: &Spanned<RawEngine>) -> Option<Engine> {
+        let raw = spanned.get_ref();
+        let name = self.text(&raw.name, "the engine's name", "give the engine a name");
+        let clock = self.sourced(&raw.clock);
+        let pe_area = self.optional(raw.pe_area.as_ref());
+        let mut kinds = raw.kinds(self);
+        let kind = match (kinds.pop(), kinds.is_empty()) {
+            (Some(kind), true) => kind,
+            (None, _) => {
+                self.fault(
+                    raw.name.span(),
+                    "the engine has no array",
+                    format!("add a {TABLES} table to it"),
+                );
+                None
+            }
+            (Some(_), false) => {
+                self.fault(
+                    raw.name.span(),
+                    "the engine has more than one of the tables that say what it is",
+                    "make an engine of each; a layer takes the cheapest",
+                );
+                None
+            }
+        };
+        Some(Engine {
+            name: name?,
+            clock: clock?,
+            pe_area: pe_area?,
+            kind: kind?,
+        })
+    }
+}

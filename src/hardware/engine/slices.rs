@@ -1,0 +1,348 @@
+//! PEs that each hold a slice of the weights: what a profile says of them.
+
+use super::EngineForm;
+use crate::compression::encoding::Encoding;
+use crate::hardware::read::{MAX_COUNT, Reader};
+use crate::hardware::resources::{
+    Decoder, Family, Multiplier, Resources, ResourcesError, Widths, dense_pe, sparse_pe,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// Largest number of PEs of a sliced engine.
+const MAX_PES: u64 = 1_048_576;
+
+/// PEs that each hold a slice of the weights and meet at a barrier or run ahead by a FIFO.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slices {
+    /// PEs.
+    pub pes: u32,
+    /// Multiplications one PE starts per entry slot.
+    pub macs_per_pe: u32,
+    /// Cycles between two entries of one PE (initiation interval).
+    pub cycles_per_entry: u32,
+    /// How weights are dealt to PEs.
+    pub partition: Partition,
+    /// The encoding its decoder reads; `None` is a dense engine that visits every weight.
+    pub index: Option<Encoding>,
+    /// How PEs wait for each other.
+    pub synchronisation: Synchronisation,
+    /// Whether an entry (or column) whose activation is zero takes no time.
+    pub skip_zero_activations: bool,
+    /// The limit of the feature memory, if there is one.
+    pub feature_port: Option<FeaturePort>,
+}
+
+/// How weights are dealt to PEs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partition {
+    /// PE i holds the i-th contiguous run of the row-major weights, one index chain per PE (SCNN-like).
+    Contiguous,
+    /// Row i of the GEMM matrix belongs to PE i mod PEs; one index chain per PE and column (EIE).
+    RowInterleaved,
+}
+
+/// How PEs wait for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Synchronisation {
+    /// All PEs meet after every output position.
+    Barrier,
+    /// PEs meet only at the end of the layer (contiguous), or run ahead by this many columns (row-interleaved).
+    Fifo {
+        /// Entries of a PE's queue.
+        depth: u32,
+    },
+}
+
+/// The feature memory serves groups of weights: one word per group in which any weight is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeaturePort {
+    /// Weights that share one fetched feature.
+    pub group: u32,
+    /// Words a cycle.
+    pub words_per_cycle: u32,
+}
+
+/// How weights are dealt to PEs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Partition")]
+pub(crate) enum RawPartition {
+    /// PE i holds the i-th contiguous run of the row-major weights, one index chain per PE.
+    Contiguous,
+    /// Row i belongs to PE i mod PEs; one index chain per PE and column.
+    RowInterleaved,
+}
+
+/// How PEs wait for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Synchronisation")]
+pub(crate) enum RawSynchronisation {
+    /// All PEs meet after every output position.
+    Barrier,
+    /// PEs meet only at the end of the layer; for contiguous slices.
+    LayerEnd,
+    /// PEs run ahead by `fifo-depth` columns; for row-interleaved slices.
+    Fifo,
+}
+
+/// PEs that each hold a slice of the weights.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Slices")]
+pub(crate) struct RawSlices {
+    /// PEs.
+    #[schemars(with = "u32", range(min = 1, max = 1_048_576))]
+    pub(crate) pes: Spanned<u64>,
+    /// Multiplications one PE starts per entry slot.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) macs_per_pe: Spanned<u64>,
+    /// Cycles between two entries of one PE.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) cycles_per_entry: Spanned<u64>,
+    /// How weights are dealt to PEs.
+    pub(crate) partition: RawPartition,
+    /// The encoding the decoder reads; without it the engine is dense and visits every weight.
+    #[schemars(with = "Option<Encoding>")]
+    pub(crate) index: Option<Spanned<Encoding>>,
+    /// How PEs wait for each other.
+    #[schemars(with = "RawSynchronisation")]
+    pub(crate) synchronisation: Spanned<RawSynchronisation>,
+    /// Entries of a PE's queue; only with `synchronisation = "fifo"`.
+    #[schemars(with = "Option<u32>", range(min = 1, max = 65_536))]
+    pub(crate) fifo_depth: Option<Spanned<u64>>,
+    /// Whether an entry or column whose activation is zero takes no time.
+    pub(crate) skip_zero_activations: bool,
+    /// The limit of the feature memory, if there is one.
+    pub(crate) feature_port: Option<RawFeaturePort>,
+    /// Where the structure comes from.
+    #[schemars(with = "String", length(min = 1))]
+    pub(crate) source: Spanned<String>,
+}
+
+/// The feature memory serves groups of weights: one word per group in which any weight is alive.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "FeaturePort")]
+pub(crate) struct RawFeaturePort {
+    /// Weights that share one fetched feature.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) group: Spanned<u64>,
+    /// Words a cycle.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) words_per_cycle: Spanned<u64>,
+    /// Where the limit comes from.
+    #[schemars(with = "String", length(min = 1))]
+    pub(crate) source: Spanned<String>,
+}
+
+impl RawSlices {
+    /// The checked engine.
+    pub(super) fn read(&self, reader: &mut Reader) -> Option<Slices> {
+        let pes = reader.count(&self.pes, "`pes`", MAX_PES);
+        let macs_per_pe = reader.count(&self.macs_per_pe, "`macs-per-pe`", MAX_COUNT);
+        let cycles_per_entry = reader.count(&self.cycles_per_entry, "`cycles-per-entry`", MAX_COUNT);
+        reader.source(&self.source);
+        let partition = match self.partition {
+            RawPartition::Contiguous => Partition::Contiguous,
+            RawPartition::RowInterleaved => Partition::RowInterleaved,
+        };
+        let index = index(reader, self.index.as_ref());
+        let synchronisation = self.synchronisation(reader);
+        let feature_port = match &self.feature_port {
+            None => Some(None),
+            Some(port) => port.read(reader).map(Some),
+        };
+        Some(Slices {
+            pes: pes?,
+            macs_per_pe: macs_per_pe?,
+            cycles_per_entry: cycles_per_entry?,
+            partition,
+            index: index?,
+            synchronisation: synchronisation?,
+            skip_zero_activations: self.skip_zero_activations,
+            feature_port: feature_port?,
+        })
+    }
+
+    fn synchronisation(&self, reader: &mut Reader) -> Option<Synchronisation> {
+        let at = self.synchronisation.span();
+        let kind = *self.synchronisation.get_ref();
+        let depth = self.fifo_depth.as_ref();
+        if let (RawSynchronisation::Barrier | RawSynchronisation::LayerEnd, Some(depth)) = (kind, depth) {
+            reader.fault(
+                depth.span(),
+                "`fifo-depth` without a FIFO",
+                "leave it out, or write `synchronisation = \"fifo\"`",
+            );
+            return None;
+        }
+        match (kind, self.partition) {
+            (RawSynchronisation::Barrier, _) => Some(Synchronisation::Barrier),
+            // the simulator reads `Fifo` of contiguous slices as one meeting at the layer's end, whatever the depth
+            (RawSynchronisation::LayerEnd, RawPartition::Contiguous) => {
+                Some(Synchronisation::Fifo { depth: 1 })
+            }
+            (RawSynchronisation::LayerEnd, RawPartition::RowInterleaved) => {
+                reader.fault(
+                    at,
+                    "row-interleaved PEs share broadcast columns and cannot run free until the layer's end",
+                    "write `synchronisation = \"fifo\"` with a `fifo-depth`, or deal the weights in `contiguous` slices",
+                );
+                None
+            }
+            (RawSynchronisation::Fifo, RawPartition::Contiguous) => {
+                reader.fault(
+                    at,
+                    "contiguous slices have no columns to queue",
+                    "write `synchronisation = \"layer-end\"` or `\"barrier\"`",
+                );
+                None
+            }
+            (RawSynchronisation::Fifo, RawPartition::RowInterleaved) => {
+                let Some(depth) = depth else {
+                    reader.fault(
+                        at,
+                        "a FIFO needs its depth",
+                        "add `fifo-depth`, as in `fifo-depth = 8`",
+                    );
+                    return None;
+                };
+                reader
+                    .count(depth, "`fifo-depth`", MAX_COUNT)
+                    .map(|depth| Synchronisation::Fifo { depth })
+            }
+        }
+    }
+}
+
+impl RawFeaturePort {
+    fn read(&self, reader: &mut Reader) -> Option<FeaturePort> {
+        let group = reader.count(&self.group, "`group`", MAX_COUNT);
+        let words_per_cycle = reader.count(&self.words_per_cycle, "`words-per-cycle`", MAX_COUNT);
+        reader.source(&self.source);
+        Some(FeaturePort {
+            group: group?,
+            words_per_cycle: words_per_cycle?,
+        })
+    }
+}
+
+/// The decoder's encoding; `dense` and an absent index are the same engine.
+#[expect(clippy::option_option, reason = "absent and faulty are different answers")]
+fn index(reader: &mut Reader, raw: Option<&Spanned<Encoding>>) -> Option<Option<Encoding>> {
+    let Some(raw) = raw else { return Some(None) };
+    match *raw.get_ref() {
+        Encoding::Dense => Some(None),
+        Encoding::RelativeIndex { bits } if !(1..=16).contains(&bits) => {
+            reader.fault(
+                raw.span(),
+                format!("a relative index of {bits} bits cannot be built"),
+                "use 1 to 16 bits; published engines use 4 or 5",
+            );
+            None
+        }
+        encoding => Some(Some(encoding)),
+    }
+}
+
+impl EngineForm for Slices {
+    fn encoding(&self) -> Encoding {
+        self.index.unwrap_or(Encoding::Dense)
+    }
+
+    fn mapping(&self) -> String {
+        let partition = match self.partition {
+            Partition::Contiguous => "contiguous",
+            Partition::RowInterleaved => "row-interleaved",
+        };
+        let wait = match self.synchronisation {
+            Synchronisation::Barrier => "barrier".into(),
+            Synchronisation::Fifo { depth } => format!("fifo-{depth}"),
+        };
+        format!("{partition}-{}-{wait}", self.pes)
+    }
+
+    fn label(&self) -> String {
+        let kind = if self.index.is_some() { "sparse" } else { "dense" };
+        format!("{} {kind} PEs", self.pes)
+    }
+
+    fn describe(&self) -> Vec<(&'static str, String)> {
+        let mut lines = Vec::new();
+        let partition = match self.partition {
+            Partition::Contiguous => "contiguous",
+            Partition::RowInterleaved => "row-interleaved",
+        };
+        lines.push(("array", format!("{} PEs, {partition} slices", self.pes)));
+        lines.push((
+            "rate",
+            format!(
+                "{} MACs an entry, {} cycles an entry",
+                self.macs_per_pe, self.cycles_per_entry
+            ),
+        ));
+        let index = match self.index {
+            None | Some(Encoding::Dense) => "none: visits every weight".into(),
+            Some(Encoding::RelativeIndex { bits }) => format!("relative index of {bits} bits"),
+            Some(other) => format!("{other:?}").to_lowercase(),
+        };
+        lines.push(("index", index));
+        let wait = match (self.synchronisation, self.partition) {
+            (Synchronisation::Barrier, _) => "barrier after every output position".into(),
+            (Synchronisation::Fifo { .. }, Partition::Contiguous) => "at the end of the layer".into(),
+            (Synchronisation::Fifo { depth }, Partition::RowInterleaved) => {
+                format!("queues of {depth}")
+            }
+        };
+        lines.push(("synchronisation", wait));
+        let skips = if self.skip_zero_activations {
+            "skipped"
+        } else {
+            "multiplied"
+        };
+        lines.push(("zero activations", skips.into()));
+        if let Some(port) = self.feature_port {
+            lines.push((
+                "feature port",
+                format!(
+                    "{} words a cycle, {} weights share a word",
+                    port.words_per_cycle, port.group
+                ),
+            ));
+        }
+        lines
+    }
+
+    fn resources(
+        &self,
+        name: &str,
+        family: Family,
+        widths: Widths,
+        multiplier: Multiplier,
+    ) -> Result<Resources, ResourcesError> {
+        let mac = dense_pe(family, widths, multiplier);
+        // only row-interleaved PEs have a queue: contiguous slices run free until the layer's end
+        let fifo_depth = match (self.synchronisation, self.partition) {
+            (Synchronisation::Fifo { depth }, Partition::RowInterleaved) => depth,
+            _ => 0,
+        };
+        let first = match self.index {
+            None | Some(Encoding::Dense) => mac,
+            Some(Encoding::RelativeIndex { bits }) => {
+                let decoder = Decoder {
+                    index_bits: bits.into(),
+                    fifo_depth,
+                };
+                sparse_pe(family, widths, decoder, multiplier)
+            }
+            Some(_) => {
+                return Err(ResourcesError::UnknownDecoder { engine: name.into() });
+            }
+        };
+        let further = mac.times(u64::from(self.macs_per_pe).saturating_sub(1))?;
+        Ok(first.plus(further)?.times(self.pes.into())?)
+    }
+}
