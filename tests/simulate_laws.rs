@@ -82,6 +82,7 @@ fn any_slices() -> impl Strategy<Value = Slices> {
                 },
                 index: Some(Encoding::RelativeIndex { bits }),
                 synchronisation,
+                accumulators: None,
                 skip_zero_activations,
                 feature_port: if rows { None } else { port },
             },

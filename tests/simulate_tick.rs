@@ -206,8 +206,9 @@ proptest! {
         eighths in 1..9usize,
         seed in any::<u64>(),
         by_density in any::<bool>(),
+        accumulators in prop::option::of(1..4u32),
     ) {
-        let slices = Slices { partition: Partition::RowInterleaved, feature_port: None, ..slices };
+        let slices = Slices { partition: Partition::RowInterleaved, feature_port: None, accumulators, ..slices };
         let mask = weights_of(&nest, d * d, seed);
         let gemm = nest.gemm();
         let (positions, products, rows, groups) = (gemm.m as usize, gemm.k as usize, gemm.n as usize, nest.g as usize);
@@ -219,16 +220,20 @@ proptest! {
         let inputs = if by_density { spread } else { random_mask(positions, products * groups, eighths as f64 / 8.0, !seed) };
         let mut ticked = Ticked::default();
         for group in 0..groups {
-            let alive: Vec<Vec<bool>> =
-                (0..rows).map(|i| (0..products).map(|j| mask.get((group * rows + i) * products + j)).collect()).collect();
-            for p in 0..slices.pes as usize {
-                ticked.stored += (0..products).map(|j| tick::interleaved::part(&slices, &alive, p, j).len() as u64).sum::<u64>();
-            }
-            for x in 0..positions {
-                let x = if by_density { 0 } else { x };
-                let on = |j: usize| !slices.skip_zero_activations || inputs.get(x * inputs.cols() + group * products + j);
-                let columns: Vec<usize> = (0..products).filter(|&j| on(j)).collect();
-                tick::interleaved::product(&slices, &alive, &columns, &mut ticked);
+            let block = accumulators.map_or(rows, |a| (a * slices.pes) as usize);
+            for first in (0..rows).step_by(block) {
+                let alive: Vec<Vec<bool>> = (first..rows.min(first + block))
+                    .map(|i| (0..products).map(|j| mask.get((group * rows + i) * products + j)).collect())
+                    .collect();
+                for p in 0..slices.pes as usize {
+                    ticked.stored += (0..products).map(|j| tick::interleaved::part(&slices, &alive, p, j).len() as u64).sum::<u64>();
+                }
+                for x in 0..positions {
+                    let x = if by_density { 0 } else { x };
+                    let on = |j: usize| !slices.skip_zero_activations || inputs.get(x * inputs.cols() + group * products + j);
+                    let columns: Vec<usize> = (0..products).filter(|&j| on(j)).collect();
+                    tick::interleaved::product(&slices, &alive, &columns, &mut ticked);
+                }
             }
         }
         if slices.index.is_none() {

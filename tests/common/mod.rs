@@ -47,6 +47,7 @@ pub(crate) fn slices(pes: u32) -> Slices {
         partition: Partition::Contiguous,
         index: Some(Encoding::RelativeIndex { bits: 4 }),
         synchronisation: Synchronisation::Barrier,
+        accumulators: None,
         skip_zero_activations: false,
         feature_port: None,
     }
@@ -82,10 +83,11 @@ pub(crate) fn buffer(name: &str, bits: u64, bits_per_cycle: u64, holds: &[Tensor
     }
 }
 
-/// So many cases; a failing one is kept beside the test.
+/// So many cases, or as many as `COSPARSE_CASES` says; a failing one is kept beside the test.
 pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    let asked = std::env::var("COSPARSE_CASES").ok().and_then(|n| n.parse().ok());
     ProptestConfig {
-        cases,
+        cases: asked.unwrap_or(cases),
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource(
             "proptest-regressions",
         ))),

@@ -28,6 +28,9 @@ pub struct Slices {
     pub index: Option<Encoding>,
     /// How PEs wait for each other.
     pub synchronisation: Synchronisation,
+    /// Outputs one PE can hold; a row-interleaved engine runs taller matrices in blocks of `pes` times as many rows.
+    /// `None`: as many as there are.
+    pub accumulators: Option<u32>,
     /// Whether an entry (or column) whose activation is zero takes no time.
     pub skip_zero_activations: bool,
     /// The limit of the feature memory, if there is one.
@@ -113,6 +116,9 @@ pub(crate) struct RawSlices {
     /// Entries of a PE's queue; only with `synchronisation = "fifo"`.
     #[schemars(with = "Option<u32>", range(min = 1, max = 65_536))]
     pub(crate) fifo_depth: Option<Spanned<u64>>,
+    /// Outputs one PE can hold; only with `partition = "row-interleaved"`. Taller matrices run in blocks.
+    #[schemars(with = "Option<u32>", range(min = 1, max = 65_536))]
+    pub(crate) accumulators: Option<Spanned<u64>>,
     /// Whether an entry or column whose activation is zero takes no time.
     pub(crate) skip_zero_activations: bool,
     /// The limit of the feature memory, if there is one.
@@ -151,6 +157,7 @@ impl RawSlices {
         };
         let index = index(reader, self.index.as_ref());
         let synchronisation = self.synchronisation(reader);
+        let accumulators = self.read_accumulators(reader);
         let feature_port = match &self.feature_port {
             None => Some(None),
             Some(port) => port.read(reader).map(Some),
@@ -162,9 +169,27 @@ impl RawSlices {
             partition,
             index: index?,
             synchronisation: synchronisation?,
+            accumulators: accumulators?,
             skip_zero_activations: self.skip_zero_activations,
             feature_port: feature_port?,
         })
+    }
+
+    /// Accumulators a PE: `None` is a fault.
+    #[expect(clippy::option_option, reason = "absent and faulty are different answers")]
+    fn read_accumulators(&self, reader: &mut Reader) -> Option<Option<u32>> {
+        let Some(raw) = &self.accumulators else {
+            return Some(None);
+        };
+        if matches!(self.partition, RawPartition::Contiguous) {
+            reader.fault(
+                raw.span(),
+                "`accumulators` with contiguous slices",
+                "leave it out: only row-interleaved PEs own rows",
+            );
+            return None;
+        }
+        reader.count(raw, "`accumulators`", MAX_COUNT).map(Some)
     }
 
     fn synchronisation(&self, reader: &mut Reader) -> Option<Synchronisation> {
@@ -298,6 +323,9 @@ impl EngineForm for Slices {
             }
         };
         lines.push(("synchronisation", wait));
+        if let Some(accumulators) = self.accumulators {
+            lines.push(("accumulators", format!("{accumulators} a PE")));
+        }
         let skips = if self.skip_zero_activations {
             "skipped"
         } else {

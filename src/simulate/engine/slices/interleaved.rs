@@ -11,7 +11,8 @@
 //!
 //! A slot is held until its column is finished, so depth 1 makes all PEs meet at each column: that is what a
 //! barrier, and a depth of 0, mean here. Every output position is a matrix-vector product of its own and ends
-//! in a barrier, and so do the groups of a convolution. Inputs that are zero are skipped, columns and all, if
+//! in a barrier, and so do the groups of a convolution, and the blocks of rows of a matrix with more rows than the
+//! PEs have accumulators: each block broadcasts all columns again and starts its chains anew. Inputs that are zero are skipped, columns and all, if
 //! the engine skips; where only a density d is known, column j of a position is active if it is in the evenly
 //! spread pattern with ceil(n·d) of the first n columns.
 //!
@@ -91,26 +92,29 @@ pub(super) fn run(
             let mut held = vec![0u128; slices.pes as usize];
             for group in 0..gemm.groups {
                 let offset = group * gemm.k;
-                let part = Part {
-                    slices,
-                    decoder,
-                    mask,
-                    group,
-                    rows: gemm.n,
-                };
-                if let Some(pattern) = activations {
-                    let times = if pattern.rows() == 1 {
-                        u128::from(gemm.m)
-                    } else {
-                        1
+                for (first, rows) in blocks(slices, gemm.n) {
+                    let part = Part {
+                        slices,
+                        decoder,
+                        mask,
+                        first: group * gemm.n + first,
+                        rows,
                     };
-                    for x in 0..pattern.rows() as u64 {
-                        let alive = |j: u64| pattern.get((x * pattern.cols() as u64 + offset + j) as usize);
-                        totals.add(part.product(&alive, (x == 0).then_some(&mut held)), times);
+                    if let Some(pattern) = activations {
+                        let times = if pattern.rows() == 1 {
+                            u128::from(gemm.m)
+                        } else {
+                            1
+                        };
+                        for x in 0..pattern.rows() as u64 {
+                            let alive =
+                                |j: u64| pattern.get((x * pattern.cols() as u64 + offset + j) as usize);
+                            totals.add(part.product(&alive, (x == 0).then_some(&mut held)), times);
+                        }
+                    } else {
+                        let alive = |j: u64| !skip || active.alive(offset + j);
+                        totals.add(part.product(&alive, Some(&mut held)), gemm.m.into());
                     }
-                } else {
-                    let alive = |j: u64| !skip || active.alive(offset + j);
-                    totals.add(part.product(&alive, Some(&mut held)), gemm.m.into());
                 }
             }
             (held.iter().sum(), held.into_iter().max().unwrap_or(0))
@@ -118,25 +122,30 @@ pub(super) fn run(
         Weights::Density(d) if decoder != Decoder::None && d < 1.0 => {
             let all = u128::from(gemm.groups) * u128::from(gemm.k);
             let columns = active.of_up(all).max(1);
-            let rows = sample_rows(gemm.n, slices.pes.into());
-            let sample = SAMPLE.min(((1 << 20) / rows).max(16)).min(gemm.k);
-            let mask = pseudo_random(rows, sample, d);
-            let mut held = vec![0u128; slices.pes as usize];
-            let part = Part {
-                slices,
-                decoder,
-                mask: &mask,
-                group: 0,
-                rows,
+            let mut held = (0u128, 0u128);
+            for (rows, times) in block_sizes(slices, gemm.n) {
+                let sampled = sample_rows(rows, slices.pes.into());
+                let sample = SAMPLE.min(((1 << 20) / sampled).max(16)).min(gemm.k);
+                let mask = pseudo_random(sampled, sample, d);
+                let mut stored = vec![0u128; slices.pes as usize];
+                let part = Part {
+                    slices,
+                    decoder,
+                    mask: &mask,
+                    first: 0,
+                    rows: sampled,
+                }
+                .product(&|_| true, Some(&mut stored));
+                let whole =
+                    |v: u128| (v * u128::from(rows) * all).div_ceil(u128::from(sampled) * u128::from(sample));
+                totals.add(
+                    part.scale(columns, sample.into(), gemm.m.into(), rows.into(), sampled.into()),
+                    times.into(),
+                );
+                held.0 += whole(stored.iter().sum()) * u128::from(times);
+                held.1 += whole(stored.into_iter().max().unwrap_or(0)) * u128::from(times);
             }
-            .product(&|_| true, Some(&mut held));
-            let whole =
-                |v: u128| (v * u128::from(gemm.n) * all).div_ceil(u128::from(rows) * u128::from(sample));
-            totals = part.scale(columns, sample.into(), gemm.m.into(), gemm.n.into(), rows.into());
-            (
-                whole(held.iter().sum()),
-                whole(held.into_iter().max().unwrap_or(0)),
-            )
+            held
         }
         _ => dense(slices, work, active, activations, &mut totals),
     };
@@ -165,27 +174,51 @@ fn dense(
         }
         None => active.of_up(u128::from(gemm.groups) * u128::from(gemm.k)) * u128::from(gemm.m),
     };
-    let (long, short) = (rows.div_ceil(pes), rows / pes);
-    let with_long = rows - short * pes;
-    let occupied = cost(slices, long) * u128::from(if long > short { with_long } else { 0 })
-        + if short > 0 {
-            cost(slices, short) * u128::from(pes - if long > short { with_long } else { 0 })
-        } else {
-            0
+    let mut longest = 0;
+    for (rows, times) in block_sizes(slices, rows) {
+        let (long, short) = (rows.div_ceil(pes), rows / pes);
+        let with_long = rows - short * pes;
+        let occupied = cost(slices, long) * u128::from(if long > short { with_long } else { 0 })
+            + if short > 0 {
+                cost(slices, short) * u128::from(pes - if long > short { with_long } else { 0 })
+            } else {
+                0
+            };
+        let block = Totals {
+            useful: columns * u128::from(rows),
+            entries: columns * u128::from(rows),
+            occupied: columns * occupied,
+            with_empty: columns * occupied,
+            cycles: columns * cost(slices, long),
+            columns,
         };
-    *totals = Totals {
-        useful: columns * u128::from(rows),
-        entries: columns * u128::from(rows),
-        occupied: columns * occupied,
-        with_empty: columns * occupied,
-        cycles: columns * cost(slices, long),
-        columns,
-    };
+        totals.add(block, times.into());
+        longest += u128::from(long) * u128::from(times);
+    }
     let weights = u128::from(work.nest.weights());
-    (
-        weights,
-        u128::from(long) * u128::from(gemm.groups) * u128::from(gemm.k),
-    )
+    (weights, longest * u128::from(gemm.groups) * u128::from(gemm.k))
+}
+
+/// The most rows that run at a time.
+fn block_rows(slices: &Slices, rows: u64) -> u64 {
+    slices
+        .accumulators
+        .map_or(rows, |a| (u64::from(a) * u64::from(slices.pes)).min(rows))
+}
+
+/// First row and rows of each block.
+fn blocks(slices: &Slices, rows: u64) -> impl Iterator<Item = (u64, u64)> {
+    let block = block_rows(slices, rows);
+    (0..rows.div_ceil(block)).map(move |b| (b * block, block.min(rows - b * block)))
+}
+
+/// Rows of the blocks, and how many there are of each.
+fn block_sizes(slices: &Slices, rows: u64) -> Vec<(u64, u64)> {
+    let block = block_rows(slices, rows);
+    [(block, rows / block), (rows % block, 1)]
+        .into_iter()
+        .filter(|&(rows, times)| rows > 0 && times > 0)
+        .collect()
 }
 
 /// Cycles of so many entries of one column, at least one.
@@ -193,13 +226,14 @@ fn cost(slices: &Slices, entries: u64) -> u128 {
     (u128::from(entries.div_ceil(u64::from(slices.macs_per_pe))) * u128::from(slices.cycles_per_entry)).max(1)
 }
 
-/// The rows of one group on the PEs.
+/// The rows of one block of a group on the PEs.
 #[derive(Clone, Copy)]
 struct Part<'a> {
     slices: &'a Slices,
     decoder: Decoder,
     mask: &'a Mask,
-    group: u64,
+    /// Its first row in the mask.
+    first: u64,
     rows: u64,
 }
 
@@ -219,7 +253,7 @@ impl Part<'_> {
             nonzeros.fill(0);
             for row in 0..self.rows as usize {
                 let (pe, local) = (row % pes, (row / pes) as u32 + 1);
-                let base = ((self.group * self.rows) as usize + row) * cols;
+                let base = (self.first as usize + row) * cols;
                 for_each_one(self.mask.words(), base + from, base + to, |at| {
                     let j = at - base - from;
                     let slot = j * pes + pe;
@@ -354,7 +388,11 @@ fn finish(
     let stored = fit(stored)?;
     // a pointer per PE and column, and one past the end, wide enough for the PE that holds the most
     let pointer_bits = u128::from(128 - widest.leading_zeros());
-    let pointers = u128::from(slices.pes) * (u128::from(gemm.groups) * u128::from(gemm.k) + 1) * pointer_bits;
+    let blocks = gemm.n.div_ceil(block_rows(slices, gemm.n));
+    let pointers = u128::from(slices.pes)
+        * u128::from(blocks)
+        * (u128::from(gemm.groups) * u128::from(gemm.k) + 1)
+        * pointer_bits;
     let (index, read, pointers) = match decoder {
         Decoder::None => (0, 0, 0),
         Decoder::Relative(bits) => (
