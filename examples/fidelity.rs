@@ -1,0 +1,108 @@
+//! The fidelity page: every published figure that the simulator is held to, what it says, and the error.
+//!
+//! `cargo run --release --example fidelity -- reports/fidelity` writes `README.md` and `figures.csv` there.
+
+#[path = "../tests/fidelity/mod.rs"]
+mod figures;
+
+use figures::{Row, Study, Tolerance};
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+fn tolerance(row: &Row) -> String {
+    match row.tolerance {
+        Tolerance::Exact => "exact".into(),
+        Tolerance::Portion(portion) => format!("{:.0} %", 100.0 * portion),
+        Tolerance::PortionOr(portion, distance) if portion > 0.0 => {
+            format!("{:.0} % or {distance}", 100.0 * portion)
+        }
+        Tolerance::PortionOr(_, distance) => format!("{distance}"),
+    }
+}
+
+/// Four significant digits.
+fn number(value: f64) -> String {
+    let digits = if value == 0.0 {
+        0
+    } else {
+        (3 - value.abs().log10().floor() as i32).max(0) as usize
+    };
+    format!("{value:.digits$}")
+}
+
+fn page(studies: &[Study]) -> Result<String, std::fmt::Error> {
+    let mut page = String::from(
+        "# Fidelity\n\nWritten by `cargo run --release --example fidelity -- reports/fidelity`; `figures.csv` has the same \
+         rows. `tests/fidelity.rs` holds every figure to its tolerance.\n\n| study | figures | mean error | outside tolerance |\n\
+         |---|---|---|---|\n",
+    );
+    for s in studies {
+        let outside = s.rows.iter().filter(|r| !r.holds()).count();
+        writeln!(
+            page,
+            "| [{}](#{}) | {} | {:.1} % | {outside} |",
+            s.title,
+            s.name,
+            s.rows.len(),
+            100.0 * s.mean_error()
+        )?;
+    }
+    for s in studies {
+        writeln!(
+            page,
+            "\n<a id=\"{}\"></a>\n## {}\n\n{}\n\n| of | quantity | published | simulated | error | tolerance |\n|---|---|---|---|---|---|",
+            s.name, s.title, s.note
+        )?;
+        for r in &s.rows {
+            writeln!(
+                page,
+                "| {} | {} | {} | {} | {:+.1} % | {}{} |",
+                r.subject,
+                r.quantity,
+                r.published,
+                number(r.modelled),
+                100.0 * r.error(),
+                tolerance(r),
+                if r.holds() { "" } else { " (outside)" }
+            )?;
+        }
+    }
+    Ok(page)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let directory: PathBuf = std::env::args_os().nth(1).ok_or("usage: fidelity DIR")?.into();
+    std::fs::create_dir_all(&directory)?;
+    let studies = figures::studies();
+    let mut csv = csv::Writer::from_path(directory.join("figures.csv"))?;
+    csv.write_record([
+        "study",
+        "source",
+        "of",
+        "quantity",
+        "published",
+        "simulated",
+        "error_pct",
+        "tolerance",
+        "holds",
+    ])?;
+    for s in &studies {
+        for r in &s.rows {
+            csv.write_record([
+                s.name,
+                r.source,
+                &r.subject,
+                r.quantity,
+                &r.published.to_string(),
+                &r.modelled.to_string(),
+                &format!("{:.2}", 100.0 * r.error()),
+                &tolerance(r),
+                &r.holds().to_string(),
+            ])?;
+        }
+    }
+    csv.flush()?;
+    std::fs::write(directory.join("README.md"), page(&studies)?)?;
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! Every published figure that the simulator is held to, with its tolerance.
+#![allow(clippy::print_stdout)] // the figures, beside what is asserted of them
+
+#[path = "fidelity/mod.rs"]
+mod figures;
+
+use figures::Study;
+
+fn hold(study: &Study) {
+    println!("{}. {}", study.title, study.note);
+    for row in &study.rows {
+        println!(
+            "{}, {}: {} {:.4}, published {} ({:+.1} %)",
+            row.source,
+            row.subject,
+            row.quantity,
+            row.modelled,
+            row.published,
+            100.0 * row.error()
+        );
+    }
+    println!("{}: mean error {:.1} %", study.name, 100.0 * study.mean_error());
+    let missed: Vec<&str> = study
+        .rows
+        .iter()
+        .filter(|r| !r.holds())
+        .map(|r| r.subject.as_str())
+        .collect();
+    assert!(missed.is_empty(), "{}: outside tolerance: {missed:?}", study.name);
+    assert!(!study.rows.is_empty());
+}
+
+#[test]
+fn published_figures_are_reproduced() {
+    for study in figures::studies() {
+        hold(&study);
+    }
+}

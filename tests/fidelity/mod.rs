@@ -1,0 +1,85 @@
+//! Published figures against what the simulator says: one row per figure. The tests hold each row to its tolerance;
+//! `examples/fidelity.rs` writes all of them to `reports/fidelity/`.
+
+pub(crate) mod admm_nn;
+
+use cosparse::hardware::{Profile, zoo};
+
+/// How far a modelled figure may lie from the published one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Tolerance {
+    /// The very same.
+    Exact,
+    /// A portion of the published figure.
+    Portion(f64),
+    /// A portion of the published figure, or an absolute distance.
+    PortionOr(f64, f64),
+}
+
+/// One published figure.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    /// Where it stands.
+    pub(crate) source: &'static str,
+    /// What it is a figure of.
+    pub(crate) subject: String,
+    /// The quantity and its unit.
+    pub(crate) quantity: &'static str,
+    /// As published.
+    pub(crate) published: f64,
+    /// As simulated.
+    pub(crate) modelled: f64,
+    /// How close it must come.
+    pub(crate) tolerance: Tolerance,
+}
+
+impl Row {
+    /// The relative error.
+    pub(crate) fn error(&self) -> f64 {
+        self.modelled / self.published - 1.0
+    }
+
+    /// Whether it comes as close as it must.
+    pub(crate) fn holds(&self) -> bool {
+        match self.tolerance {
+            Tolerance::Exact => self.modelled == self.published,
+            Tolerance::Portion(portion) => self.error().abs() <= portion,
+            Tolerance::PortionOr(portion, distance) => {
+                self.error().abs() <= portion || (self.modelled - self.published).abs() <= distance
+            }
+        }
+    }
+}
+
+/// All studies, in the order of the page: a title, what is compared and what is fitted, and the rows.
+pub(crate) fn studies() -> Vec<Study> {
+    vec![admm_nn::figure_4(), admm_nn::table_9()]
+}
+
+/// Figures of one source.
+#[derive(Debug, Clone)]
+pub(crate) struct Study {
+    /// A word for files and tests.
+    pub(crate) name: &'static str,
+    /// A title.
+    pub(crate) title: &'static str,
+    /// What is compared, what is fitted, and what explains the gaps.
+    pub(crate) note: &'static str,
+    /// The figures.
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Study {
+    /// The mean of the absolute relative errors.
+    pub(crate) fn mean_error(&self) -> f64 {
+        self.rows.iter().map(|r| r.error().abs()).sum::<f64>() / self.rows.len().max(1) as f64
+    }
+}
+
+/// A shipped profile.
+fn shipped(name: &str) -> Profile {
+    zoo::find(name)
+        .expect("the profile is shipped")
+        .profile()
+        .expect("a shipped profile is valid")
+}
