@@ -16,16 +16,24 @@ pub(super) fn expected(
     batch: u64,
     pick: Pick,
 ) -> Result<NetworkCost, Failure> {
-    let setting = |layer: &Layer| {
-        let target = recipe.target(&layer.name);
-        LayerSetting {
-            weights: Weights::Density(density(layer, &target)),
-            activation_density: workload.value.activation_density(layer),
-            ..LayerSetting::of_target(&target, &profile.value)
-        }
-    };
+    let setting = |layer: &Layer| setting(workload, profile, recipe, layer);
     simulate::network(&workload.value.network, &profile.value, batch, pick, &setting)
         .map_err(|error| Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value))
+}
+
+/// A layer at a recipe: its non-zeros at random positions, the zeros of its inputs as the workload knows them.
+pub(super) fn setting(
+    workload: &Given<Workload>,
+    profile: &Given<Profile>,
+    recipe: &Recipe,
+    layer: &Layer,
+) -> LayerSetting<'static> {
+    let target = recipe.target(&layer.name);
+    LayerSetting {
+        weights: Weights::Density(density(layer, &target)),
+        activation_density: workload.value.activation_density(layer),
+        ..LayerSetting::of_target(&target, &profile.value)
+    }
 }
 
 /// The layers of a network's cost with their costs, in its order.

@@ -2,6 +2,7 @@
 
 use super::costs;
 use super::failure::Failure;
+use super::measure::Measure;
 use super::recipe;
 use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
@@ -13,8 +14,7 @@ use crate::report::{
     Accuracy, Files, LayerRow, LayerShare, RunFile, Subject, SummaryRow, TrafficRow, layer_table, summarise,
     summary_table, traffic_rows,
 };
-use crate::simulate::Pick;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::num::NonZeroU64;
@@ -44,34 +44,6 @@ pub(super) struct Arguments {
     pick: Measure,
     #[command(flatten)]
     report: ReportArguments,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Measure {
-    /// Time
-    Latency,
-    /// Energy
-    Energy,
-    /// Energy times time
-    Edp,
-}
-
-impl Measure {
-    fn pick(self) -> Pick {
-        match self {
-            Self::Latency => Pick::Latency,
-            Self::Energy => Pick::Energy,
-            Self::Edp => Pick::EnergyDelay,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Latency => "latency",
-            Self::Energy => "energy",
-            Self::Edp => "edp",
-        }
-    }
 }
 
 #[derive(Serialize)]

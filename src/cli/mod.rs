@@ -8,7 +8,9 @@ mod breakeven;
 mod codesign;
 mod costs;
 mod estimate;
+mod explain;
 mod failure;
+mod measure;
 mod profile;
 mod progress;
 mod recipe;
@@ -28,6 +30,7 @@ Examples:
   cosparse codesign lenet5 --hw admm-nn-40nm          train, prune and quantise LeNet-5 for least energy
   cosparse estimate resnet50 --hw tpu-v1-28nm         cycles and energy of every layer, no training
   cosparse breakeven alexnet --hw admm-nn-40nm        from which pruned portion a sparse engine pays
+  cosparse explain lenet5 conv2 --hw admm-nn-40nm     why a layer takes its time, and what would help
   cosparse workload show lenet5                       the layers of a network
   cosparse profile init my-chip                       start a hardware profile of your own
 
@@ -51,6 +54,7 @@ enum Verb {
     Codesign(codesign::Arguments),
     Estimate(estimate::Arguments),
     Breakeven(breakeven::Arguments),
+    Explain(explain::Arguments),
     Workload(workload::Arguments),
     Profile(profile::Arguments),
 }
@@ -71,6 +75,7 @@ pub fn run() -> ExitCode {
         Verb::Codesign(verb) => codesign::run(&verb, screen),
         Verb::Estimate(verb) => estimate::run(&verb, screen),
         Verb::Breakeven(verb) => breakeven::run(&verb, screen),
+        Verb::Explain(verb) => explain::run(&verb, screen),
         Verb::Workload(verb) => workload::run(&verb, screen),
         Verb::Profile(verb) => profile::run(&verb, screen),
     };

@@ -120,26 +120,9 @@ pub fn network<'a>(
     while let Some(i) = todo.pop_first() {
         let (id, sources) = (multiplying[i], &all_sources[i]);
         let at = network.layer(id);
-        let Some(nest) = at.nest else { continue };
-        let LayerSetting {
-            weights,
-            weight_bits,
-            activation_density,
-        } = setting(at);
-        let work = LayerWork {
-            name: &at.name,
-            nest: nest.batch(batch),
-            weights,
-            weight_bits,
-            activation_bits: profile.activation_bits,
-            activation_density,
-            input_elements: at
-                .inputs
-                .first()
-                .map_or(0, |&input| network.layer(input).output.elements() as u64),
-            output_elements: at.output.elements() as u64,
-            input_from_dram: sources.iter().any(|s| in_dram.contains(s)),
-            output_to_dram: in_dram.contains(&id),
+        let place = [sources.iter().any(|s| in_dram.contains(s)), in_dram.contains(&id)];
+        let Some(work) = work_of(network, at, profile, batch, setting(at), place) else {
+            continue;
         };
         match layer(&work, profile, pick) {
             Ok(outcome) => {
@@ -178,6 +161,34 @@ pub fn network<'a>(
         .map(|(_, l)| l.name.clone())
         .collect();
     sum(layers.into_iter().flatten().collect(), not_modelled)
+}
+
+/// What a network asks of an array for one layer; `None` for a layer that does not multiply. `dram` says whether its
+/// input comes from DRAM and whether its output goes there.
+#[must_use]
+pub fn work_of<'a>(
+    network: &Network,
+    layer: &'a Layer,
+    profile: &Profile,
+    batch: u64,
+    setting: LayerSetting<'a>,
+    dram: [bool; 2],
+) -> Option<LayerWork<'a>> {
+    Some(LayerWork {
+        name: &layer.name,
+        nest: layer.nest?.batch(batch),
+        weights: setting.weights,
+        weight_bits: setting.weight_bits,
+        activation_bits: profile.activation_bits,
+        activation_density: setting.activation_density,
+        input_elements: layer
+            .inputs
+            .first()
+            .map_or(0, |&input| network.layer(input).output.elements() as u64),
+        output_elements: layer.output.elements() as u64,
+        input_from_dram: dram[0],
+        output_to_dram: dram[1],
+    })
 }
 
 /// The tensors that a layer reads: of the multiplying layers and of the network's input, seen through the

@@ -33,6 +33,10 @@ trait EngineForm {
     /// What it is, line by line.
     fn describe(&self) -> Vec<(&'static str, String)>;
 
+    /// What could be changed to lower a cause of cycles (a name of `simulate::Causes::parts`): in words, and the
+    /// engine with the change.
+    fn changes(&self, cause: &str) -> Vec<(String, EngineKind)>;
+
     /// What its PEs take of an FPGA. `name` is the engine's, for errors.
     fn resources(
         &self,
@@ -127,6 +131,13 @@ impl EngineKind {
     #[must_use]
     pub fn describe(&self) -> Vec<(&'static str, String)> {
         self.form().describe()
+    }
+
+    /// What could be changed to lower a cause of cycles (a name of `simulate::Causes::parts`): in words, and the
+    /// engine with the change.
+    #[must_use]
+    pub fn changes(&self, cause: &str) -> Vec<(String, Self)> {
+        self.form().changes(cause)
     }
 
     pub(super) fn resources(

@@ -1,6 +1,6 @@
 //! PEs that each hold a slice of the weights: what a profile says of them.
 
-use super::EngineForm;
+use super::{EngineForm, EngineKind};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
 use crate::hardware::resources::{
@@ -342,6 +342,120 @@ impl EngineForm for Slices {
             ));
         }
         lines
+    }
+
+    fn changes(&self, cause: &str) -> Vec<(String, EngineKind)> {
+        let mut changes = Vec::new();
+        let mut change = |what: String, slices: Self| changes.push((what, EngineKind::Slices(slices)));
+        let pes = self.pes.saturating_mul(2).min(MAX_PES as u32);
+        let more_pes = || (format!("{} → {pes} PEs", self.pes), Self { pes, ..self.clone() });
+        match cause {
+            "compute" => {
+                let (what, slices) = more_pes();
+                change(what, slices);
+                if !self.skip_zero_activations {
+                    change(
+                        "skip zero activations".into(),
+                        Self {
+                            skip_zero_activations: true,
+                            ..self.clone()
+                        },
+                    );
+                }
+            }
+            "decode" => {
+                if self.cycles_per_entry > 1 {
+                    let cycles_per_entry = self.cycles_per_entry - 1;
+                    change(
+                        format!("{} → {cycles_per_entry} cycles an entry", self.cycles_per_entry),
+                        Self {
+                            cycles_per_entry,
+                            ..self.clone()
+                        },
+                    );
+                }
+                if let Some(Encoding::RelativeIndex { bits }) = self.index
+                    && bits < 16
+                {
+                    change(
+                        format!("index of {bits} → {} bits", bits + 1),
+                        Self {
+                            index: Some(Encoding::RelativeIndex { bits: bits + 1 }),
+                            ..self.clone()
+                        },
+                    );
+                }
+                let (what, slices) = more_pes();
+                change(what, slices);
+            }
+            "imbalance" => {
+                let deeper = match (self.partition, self.synchronisation) {
+                    (Partition::Contiguous, Synchronisation::Barrier) => Some((
+                        "meet at the layer's end only".into(),
+                        Synchronisation::Fifo { depth: 1 },
+                    )),
+                    (Partition::RowInterleaved, Synchronisation::Barrier) => {
+                        Some(("queues of 8".into(), Synchronisation::Fifo { depth: 8 }))
+                    }
+                    (Partition::RowInterleaved, Synchronisation::Fifo { depth }) => {
+                        let twice = depth.saturating_mul(2).max(2);
+                        Some((
+                            format!("queues of {depth} → {twice}"),
+                            Synchronisation::Fifo { depth: twice },
+                        ))
+                    }
+                    (Partition::Contiguous, Synchronisation::Fifo { .. }) => None,
+                };
+                if let Some((what, synchronisation)) = deeper {
+                    change(
+                        what,
+                        Self {
+                            synchronisation,
+                            ..self.clone()
+                        },
+                    );
+                }
+                let half = (self.pes / 2).max(1);
+                let twice = self.macs_per_pe.saturating_mul(2);
+                change(
+                    format!(
+                        "{} PEs of {} MACs → {half} of {twice}",
+                        self.pes, self.macs_per_pe
+                    ),
+                    Self {
+                        pes: half,
+                        macs_per_pe: twice,
+                        ..self.clone()
+                    },
+                );
+                let (what, slices) = more_pes();
+                change(what, slices);
+            }
+            "unused" => {
+                let (what, slices) = more_pes();
+                change(what, slices);
+            }
+            "feature_port" => {
+                if let Some(port) = self.feature_port {
+                    let words_per_cycle = port.words_per_cycle.saturating_mul(2);
+                    change(
+                        format!(
+                            "feature port {} → {words_per_cycle} words a cycle",
+                            port.words_per_cycle
+                        ),
+                        Self {
+                            feature_port: Some(FeaturePort {
+                                words_per_cycle,
+                                ..port
+                            }),
+                            ..self.clone()
+                        },
+                    );
+                }
+            }
+            _ => {}
+        }
+        changes
     }
 
     fn resources(

@@ -1,6 +1,6 @@
 //! The dense systolic array: what a profile says of it.
 
-use super::EngineForm;
+use super::{EngineForm, EngineKind};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
 use crate::hardware::resources::{Family, Multiplier, Resources, ResourcesError, Widths, dense_pe};
@@ -113,6 +113,38 @@ impl EngineForm for Systolic {
             "array",
             format!("{} x {} systolic, {dataflow}", self.rows, self.cols),
         )]
+    }
+
+    fn changes(&self, cause: &str) -> Vec<(String, EngineKind)> {
+        let size = |rows: u32, cols: u32| {
+            let what = format!("array {}x{} → {rows}x{cols}", self.rows, self.cols);
+            (what, EngineKind::Systolic(Self { rows, cols, ..*self }))
+        };
+        let flows = [
+            ("weight-stationary", Dataflow::WeightStationary),
+            ("output-stationary", Dataflow::OutputStationary),
+            ("input-stationary", Dataflow::InputStationary),
+        ];
+        let others = flows
+            .into_iter()
+            .filter(|(_, dataflow)| *dataflow != self.dataflow)
+            .map(|(what, dataflow)| (what.into(), EngineKind::Systolic(Self { dataflow, ..*self })));
+        let (rows, cols) = (self.rows, self.cols);
+        match cause {
+            "compute" => vec![
+                size(rows.saturating_mul(2), cols),
+                size(rows, cols.saturating_mul(2)),
+            ],
+            "fill_drain" | "unused" => others
+                .chain([
+                    size((rows / 2).max(1), cols),
+                    size(rows, (cols / 2).max(1)),
+                    size(rows.saturating_mul(2), cols),
+                    size(rows, cols.saturating_mul(2)),
+                ])
+                .collect(),
+            _ => Vec::new(),
+        }
     }
 
     fn resources(

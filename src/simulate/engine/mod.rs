@@ -61,6 +61,19 @@ pub(super) trait ArrayEngine {
 
     /// PEs of the array.
     fn pes(&self) -> u64;
+
+    /// How `array`'s cycles come about, in steps: a formula and the same with its numbers.
+    fn formula(&self, work: &LayerWork, array: &ArrayRun) -> Vec<String> {
+        let _ = work;
+        let parts: Vec<String> = array
+            .causes
+            .parts()
+            .iter()
+            .filter(|(_, cycles)| *cycles > 0)
+            .map(|(name, cycles)| format!("{cycles} {name}"))
+            .collect();
+        vec![format!("array cycles = {} = {}", parts.join(" + "), array.cycles)]
+    }
 }
 
 /// The model of an engine.

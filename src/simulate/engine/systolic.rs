@@ -166,6 +166,41 @@ impl ArrayEngine for Systolic {
     fn pes(&self) -> u64 {
         u64::from(self.rows) * u64::from(self.cols)
     }
+
+    fn formula(&self, work: &LayerWork, array: &ArrayRun) -> Vec<String> {
+        let gemm = work.nest.gemm();
+        let folds = Folds::new(*self, gemm.m, gemm.k, gemm.n);
+        let (h, w, g) = (self.rows, self.cols, work.nest.g);
+        let (row, column, time, load) = match self.dataflow {
+            Dataflow::WeightStationary => ("K", "F", "E", 2),
+            Dataflow::InputStationary => ("K", "E", "F", 2),
+            Dataflow::OutputStationary => ("E", "F", "K", 1),
+        };
+        let lead = if load == 2 { "2h" } else { "h" };
+        vec![
+            format!(
+                "E = {} output positions, K = {} products an output, F = {} output channels, {g} groups",
+                gemm.m, gemm.k, gemm.n
+            ),
+            format!(
+                "folds = ceil({row} / h) · ceil({column} / w) = ceil({} / {h}) · ceil({} / {w}) = {} · {}",
+                folds.sr,
+                folds.sc,
+                folds.row_folds(),
+                folds.col_folds()
+            ),
+            format!(
+                "cycles a fold = {lead} + w + {time} − 2 = {} + {w} + {} − 2",
+                load * u64::from(h),
+                folds.t
+            ),
+            format!("array cycles = groups · folds · cycles a fold = {}", array.cycles),
+            format!(
+                "mapping efficiency = {row} · {column} / (folds · h · w) = {:.1} %",
+                100.0 * folds.mapping_efficiency()
+            ),
+        ]
+    }
 }
 
 fn run(array: Systolic, work: &LayerWork) -> Result<ArrayRun, Overflow> {

@@ -22,7 +22,7 @@ use super::{ArrayEngine, ArrayRun};
 use crate::compression::Mask;
 use crate::compression::encoding::Encoding;
 use crate::hardware::{Partition, Slices};
-use crate::simulate::{Causes, LayerWork, SimulateError};
+use crate::simulate::{Causes, LayerWork, SimulateError, Weights};
 
 /// The most PEs whose slices are counted one by one.
 const MAX_PES: u32 = 1 << 24;
@@ -98,6 +98,38 @@ impl ArrayEngine for Slices {
 
     fn pes(&self) -> u64 {
         u64::from(self.pes)
+    }
+
+    fn formula(&self, work: &LayerWork, array: &ArrayRun) -> Vec<String> {
+        let gemm = work.nest.gemm();
+        let (positions, weights) = (gemm.m, work.nest.weights());
+        let kept = match work.weights {
+            Weights::Pattern(mask) => mask.count() as f64,
+            Weights::Density(density) => weights as f64 * density,
+        };
+        let each = array.stored.weights as f64 / f64::from(work.weight_bits.max(1));
+        let even =
+            array.decoded.max(array.macs) as f64 * f64::from(self.cycles_per_entry) / array.peak as f64;
+        vec![
+            format!("{positions} output positions (N · P · Q) each replay the stored entries"),
+            format!(
+                "entries = {kept:.0} kept of {weights} weights + {:.0} fillers = {each:.0}; active in all positions: {}",
+                each - kept.min(each),
+                array.decoded.max(array.macs)
+            ),
+            format!(
+                "evenly spread: {} entries · {} cycles an entry / ({} PEs · {} MACs) = {even:.0} cycles",
+                array.decoded.max(array.macs),
+                self.cycles_per_entry,
+                self.pes,
+                self.macs_per_pe
+            ),
+            format!(
+                "array cycles = {} (slowest PE, {:.3} of even)",
+                array.cycles,
+                array.cycles as f64 / even.max(1.0)
+            ),
+        ]
     }
 }
 
