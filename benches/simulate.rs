@@ -1,5 +1,5 @@
 //! The sparse simulation of VGG-16 at a tenth of its weights against counting the bits of the same masks, and
-//! the estimate of a network of ResNet-50's size from densities, against the time in which the machine could run it.
+//! the totals of ResNet-50 with energy from densities, against the time in which the machine could run it.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -7,9 +7,9 @@ mod peak;
 
 use common::{engine, gemm, profile, random_mask, slices, work};
 use cosparse::compression::Mask;
-use cosparse::hardware::{EngineKind, Partition, Slices, Synchronisation};
-use cosparse::network::LoopNest;
-use cosparse::simulate::{Pick, Weights, array, layer};
+use cosparse::hardware::{EngineKind, Partition, Slices, Synchronisation, zoo};
+use cosparse::network::{Layer, LoopNest, Workload};
+use cosparse::simulate::{Estimator, LayerSetting, Pick, Weights, array};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 
@@ -45,27 +45,6 @@ fn vgg16() -> Vec<LoopNest> {
         }
     }
     layers.extend([gemm(1, 25_088, 4096), gemm(1, 4096, 4096), gemm(1, 4096, 1000)]);
-    layers
-}
-
-/// ResNet-50: 54 layers.
-fn resnet50() -> Vec<LoopNest> {
-    let mut layers = vec![conv(3, 64, 112, 7)];
-    let mut channels = 64;
-    for (size, width, blocks) in [(56, 64, 3), (28, 128, 4), (14, 256, 6), (7, 512, 3)] {
-        for block in 0..blocks {
-            layers.extend([
-                conv(channels, width, size, 1),
-                conv(width, width, size, 3),
-                conv(width, 4 * width, size, 1),
-            ]);
-            if block == 0 {
-                layers.push(conv(channels, 4 * width, size, 1));
-            }
-            channels = 4 * width;
-        }
-    }
-    layers.push(gemm(1, 2048, 1000));
     layers
 }
 
@@ -109,15 +88,29 @@ fn simulate(c: &mut Criterion) {
     }
     group.finish();
 
-    let layers = resnet50();
-    c.bench_function("estimate resnet50", |b| {
-        b.iter(|| {
-            let cost = |nest: &LoopNest| {
-                layer(&work(*nest, Weights::Density(0.2)), &contiguous, Pick::Latency).map(|o| o.cost.cycles)
-            };
-            layers.iter().map(cost).sum::<Result<u64, _>>().expect("cycles")
+    let resnet50 = Workload::find("resnet50").expect("ResNet-50 is shipped");
+    let mut group = c.benchmark_group("estimate resnet50");
+    for name in ["tpu-v1-28nm", "admm-nn-40nm"] {
+        let profile = zoo::find(name)
+            .expect("it is shipped")
+            .profile()
+            .expect("it is valid");
+        let estimator = Estimator::new(&resnet50.network, &profile, 1, Pick::Energy);
+        let mut density = 0.0;
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                // another density each time: nothing can be remembered
+                density = (density + 0.000_137) % 0.9;
+                let setting = |_: &Layer| LayerSetting {
+                    weights: Weights::Density(0.1 + density),
+                    weight_bits: 8,
+                    activation_density: 1.0,
+                };
+                estimator.total(&setting).expect("it runs").energy.total()
+            });
         });
-    });
+    }
+    group.finish();
 }
 
 criterion_group!(benches, simulate, peak::peak);

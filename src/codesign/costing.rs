@@ -5,7 +5,7 @@ use crate::compression::encoding::Encoding;
 use crate::hardware::Profile;
 use crate::network::{Layer, Workload};
 use crate::simulate::break_even::{self, Pair};
-use crate::simulate::{self, LayerSetting, LayerWork, NetworkCost, Pick, SimulateError, Weights};
+use crate::simulate::{self, Estimator, LayerSetting, LayerWork, NetworkCost, Pick, SimulateError, Weights};
 
 /// A price on counts of non-zeros.
 pub(super) trait Price {
@@ -36,6 +36,7 @@ pub(super) struct Costing<'a> {
     profiles: &'a [Profile],
     objective: Objective,
     weight_bits: u32,
+    estimators: Vec<Estimator<'a>>,
     dense: Vec<f64>,
 }
 
@@ -63,17 +64,21 @@ impl<'a> Costing<'a> {
             profiles,
             objective,
             weight_bits,
+            estimators: profiles
+                .iter()
+                .map(|p| Estimator::new(&workload.network, p, 1, pick(objective)))
+                .collect(),
             dense: Vec::new(),
         };
-        costing.dense = profiles
-            .iter()
+        costing.dense = (0..profiles.len())
             .map(|p| costing.on(p, None))
             .collect::<Result<_, _>>()?;
         Ok(costing)
     }
 
     /// The objective on one profile; `None` counts every weight at the profile's own width.
-    fn on(&self, profile: &Profile, kept: Option<&[usize]>) -> Result<f64, SimulateError> {
+    fn on(&self, place: usize, kept: Option<&[usize]>) -> Result<f64, SimulateError> {
+        let profile = &self.profiles[place];
         let share = |i: usize, l: &Layer| kept.map_or(1.0, |k| k[i] as f64 / l.weights() as f64);
         let bits = if kept.is_some() {
             self.weight_bits.min(profile.weight_bits)
@@ -95,11 +100,38 @@ impl<'a> Costing<'a> {
             Objective::Computation => Ok(layers()
                 .map(|(l, density)| l.nest.map_or(0.0, |n| n.macs() as f64) * density)
                 .sum()),
-            Objective::Energy => Ok(self.simulate(profile, kept, bits)?.energy.total()),
-            Objective::Latency => Ok(self.simulate(profile, kept, bits)?.seconds),
-            Objective::Edp => self
-                .simulate(profile, kept, bits)
-                .map(|c| c.energy.total() * c.seconds),
+            Objective::Energy | Objective::Latency | Objective::Edp => {
+                let total = self.estimators[place].total(&|l| self.setting(profile, kept, bits, l))?;
+                Ok(match self.objective {
+                    Objective::Latency => total.seconds,
+                    Objective::Edp => total.energy.total() * total.seconds,
+                    _ => total.energy.total(),
+                })
+            }
+        }
+    }
+
+    /// A layer at counts of non-zeros.
+    fn setting(
+        &self,
+        profile: &Profile,
+        kept: Option<&[usize]>,
+        weight_bits: u32,
+        layer: &Layer,
+    ) -> LayerSetting<'a> {
+        let at = self.weighted.iter().position(|l| l.name == layer.name);
+        let density = match (at, kept) {
+            (Some(i), Some(kept)) => kept[i] as f64 / layer.weights() as f64,
+            _ => 1.0,
+        };
+        LayerSetting {
+            weights: Weights::Density(density),
+            weight_bits: if at.is_some() {
+                weight_bits
+            } else {
+                profile.weight_bits
+            },
+            activation_density: self.workload.activation_density(layer),
         }
     }
 
@@ -109,22 +141,7 @@ impl<'a> Costing<'a> {
         kept: Option<&[usize]>,
         weight_bits: u32,
     ) -> Result<NetworkCost, SimulateError> {
-        let setting = |layer: &Layer| {
-            let at = self.weighted.iter().position(|l| l.name == layer.name);
-            let density = match (at, kept) {
-                (Some(i), Some(kept)) => kept[i] as f64 / layer.weights() as f64,
-                _ => 1.0,
-            };
-            LayerSetting {
-                weights: Weights::Density(density),
-                weight_bits: if at.is_some() {
-                    weight_bits
-                } else {
-                    profile.weight_bits
-                },
-                activation_density: self.workload.activation_density(layer),
-            }
-        };
+        let setting = |layer: &Layer| self.setting(profile, kept, weight_bits, layer);
         simulate::network(&self.workload.network, profile, 1, pick(self.objective), &setting)
     }
 
@@ -187,7 +204,8 @@ impl Price for Costing<'_> {
         self.profiles
             .iter()
             .zip(&self.dense)
-            .map(|(p, dense)| Ok(self.on(p, Some(kept))? / dense))
+            .enumerate()
+            .map(|(p, (_, dense))| Ok(self.on(p, Some(kept))? / dense))
             .sum()
     }
 }

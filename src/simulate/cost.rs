@@ -71,7 +71,7 @@ pub struct Traffic {
 }
 
 /// Energy by component in pJ; `None` is "not modelled".
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct EnergyBreakdown {
     /// Multiply-accumulates.
     pub mac: f64,

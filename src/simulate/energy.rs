@@ -2,33 +2,36 @@
 
 use super::cost::EnergyBreakdown;
 use super::engine::ArrayRun;
-use super::memory::MemoryRun;
+use super::memory::{Layout, MemoryRun};
 use crate::hardware::{EnergyTable, Memory, MemoryKind, Profile};
+use crate::units::Overflow;
 
 /// The energy of a layer that takes `seconds`.
 pub(super) fn energy(
     profile: &Profile,
+    layout: &Layout,
     widths: (u32, u32),
     array: &ArrayRun,
     memory: &MemoryRun,
     seconds: f64,
-) -> EnergyBreakdown {
+) -> Result<EnergyBreakdown, Overflow> {
     let table: &EnergyTable = &profile.energy;
     let per = |count: u64, energy: &Option<crate::hardware::Sourced<crate::units::Energy>>| {
         energy.as_ref().map(|e| count as f64 * e.value.value())
     };
     let (mut buffer, mut dram) = (0.0, 0.0);
-    for traffic in &memory.traffic {
-        let Some(at) = profile.memories.iter().find(|m| m.name == traffic.memory) else {
-            continue;
-        };
-        let picojoules = moved(at, traffic.read_bits, traffic.write_bits);
+    for (m, at) in profile.memories.iter().enumerate() {
+        let picojoules: f64 = layout
+            .moved(&profile.memories, m, array, memory)?
+            .into_iter()
+            .map(|(read, written)| moved(at, read, written))
+            .sum();
         match at.kind {
             MemoryKind::Buffer { .. } => buffer += picojoules,
             MemoryKind::Dram { .. } => dram += picojoules,
         }
     }
-    EnergyBreakdown {
+    Ok(EnergyBreakdown {
         mac: array.macs as f64 * table.mac_energy(widths.0, widths.1),
         // an engine that decodes nothing spends nothing on it, whether or not the table has the figure
         decode: if array.decoded == 0 {
@@ -42,7 +45,7 @@ pub(super) fn energy(
         dram,
         // mW · s = 1e9 pJ
         leakage: table.leakage.as_ref().map(|p| p.value.value() * seconds * 1e9),
-    }
+    })
 }
 
 fn moved(memory: &Memory, read: u64, written: u64) -> f64 {

@@ -1,8 +1,9 @@
 //! One layer on one profile.
 
-use super::cost::LayerCost;
+use super::cost::{Causes, EnergyBreakdown, LayerCost, StoredBits};
 use super::engine::{self, ArrayRun};
 use super::error::SimulateError;
+use super::memory::{Layout, MemoryRun};
 use super::work::{LayerWork, Weights};
 use super::{energy, memory};
 use crate::compression::Mask;
@@ -24,10 +25,14 @@ impl Pick {
     /// The cost by this measure.
     #[must_use]
     pub fn of(self, cost: &LayerCost) -> f64 {
+        self.weigh(cost.seconds, &cost.energy)
+    }
+
+    pub(super) fn weigh(self, seconds: f64, energy: &EnergyBreakdown) -> f64 {
         match self {
-            Self::Latency => cost.seconds,
-            Self::Energy => cost.energy.total(),
-            Self::EnergyDelay => cost.energy.total() * cost.seconds,
+            Self::Latency => seconds,
+            Self::Energy => energy.total(),
+            Self::EnergyDelay => energy.total() * seconds,
         }
     }
 }
@@ -186,37 +191,66 @@ pub(super) fn check(work: &LayerWork) -> Result<(), SimulateError> {
     }
 }
 
+/// What a layer costs, without a name in it: nothing is allocated.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Figures {
+    pub(super) cycles: u64,
+    pub(super) causes: Causes,
+    pub(super) seconds: f64,
+    pub(super) energy: EnergyBreakdown,
+    pub(super) stored: StoredBits,
+    pub(super) macs: u64,
+}
+
 /// Memories, energy and time around an array's run.
+pub(super) fn figures(
+    work: &LayerWork,
+    profile: &Profile,
+    layout: &Layout,
+    unit: &Engine,
+    array: &ArrayRun,
+) -> Result<(Figures, MemoryRun), SimulateError> {
+    let memory = memory::run(work, array, &profile.memories, layout)?;
+    let seconds = memory.cycles as f64 / (unit.clock.value.value() * 1e6);
+    let widths = (work.weight_bits, work.activation_bits);
+    let energy = energy::energy(profile, layout, widths, array, &memory, seconds)
+        .map_err(SimulateError::overflow(work))?;
+    debug_assert_eq!(
+        memory.causes.total(),
+        Ok(memory.cycles),
+        "causes sum to the total"
+    );
+    let figures = Figures {
+        cycles: memory.cycles,
+        causes: memory.causes,
+        seconds,
+        energy,
+        stored: array.stored,
+        macs: array.macs,
+    };
+    Ok((figures, memory))
+}
+
 fn finish(
     work: &LayerWork,
     profile: &Profile,
     unit: &Engine,
     array: &ArrayRun,
 ) -> Result<LayerCost, SimulateError> {
-    let memory = memory::run(work, array, &profile.memories)?;
-    let seconds = memory.cycles as f64 / (unit.clock.value.value() * 1e6);
-    let energy = energy::energy(
-        profile,
-        (work.weight_bits, work.activation_bits),
-        array,
-        &memory,
-        seconds,
-    );
-    let start = array.peak as f64 * memory.cycles as f64;
-    debug_assert_eq!(
-        memory.causes.total(),
-        Ok(memory.cycles),
-        "causes sum to the total"
-    );
+    let layout = Layout::new(&profile.memories);
+    let (figures, memory) = figures(work, profile, &layout, unit, array)?;
+    let start = array.peak as f64 * figures.cycles as f64;
     Ok(LayerCost {
         engine: unit.name.clone(),
-        cycles: memory.cycles,
-        causes: memory.causes,
-        seconds,
-        energy,
-        traffic: memory.traffic,
-        stored: array.stored,
-        macs: array.macs,
+        cycles: figures.cycles,
+        causes: figures.causes,
+        seconds: figures.seconds,
+        energy: figures.energy,
+        traffic: layout
+            .traffic(&profile.memories, array, &memory)
+            .map_err(SimulateError::overflow(work))?,
+        stored: figures.stored,
+        macs: figures.macs,
         utilisation: if start > 0.0 {
             array.macs as f64 / start
         } else {

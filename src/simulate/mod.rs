@@ -15,6 +15,7 @@ mod count;
 mod energy;
 mod engine;
 mod error;
+mod estimator;
 mod explain;
 mod layer;
 mod memory;
@@ -28,6 +29,7 @@ pub use engine::{
     row_wise_products, slice_entries,
 };
 pub use error::SimulateError;
+pub use estimator::{Estimator, Total};
 pub use explain::{Cause, Change, Explanation, explain};
 pub use layer::{LayerOutcome, Pick, array, layer, layer_on};
 pub use network::{LayerSetting, NetworkCost, NetworkLayer, network, work_of};

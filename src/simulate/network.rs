@@ -2,13 +2,14 @@
 
 use super::cost::{EnergyBreakdown, StoredBits};
 use super::error::SimulateError;
-use super::layer::{LayerOutcome, Pick, layer};
+use super::estimator::Total;
+use super::layer::{Figures, LayerOutcome, Pick, layer};
 use super::work::{LayerWork, Weights};
 use crate::compression::Target;
 use crate::compression::precision::Precision;
 use crate::hardware::{MemoryKind, Profile, TensorKind};
 use crate::network::{Layer, LayerId, Network, Op};
-use crate::units::{add, product};
+use crate::units::product;
 use std::collections::BTreeSet;
 
 /// What a layer's weights and inputs are.
@@ -89,31 +90,11 @@ pub fn network<'a>(
     pick: Pick,
     setting: &dyn Fn(&Layer) -> LayerSetting<'a>,
 ) -> Result<NetworkCost, SimulateError> {
-    let multiplying: Vec<LayerId> = network
-        .layers()
-        .filter(|(_, l)| l.nest.is_some())
-        .map(|(id, _)| id)
-        .collect();
-    let all_sources: Vec<Vec<LayerId>> = multiplying.iter().map(|&id| sources(network, id)).collect();
-    let room = [TensorKind::Inputs, TensorKind::Outputs]
-        .map(|t| largest_buffer(profile, t) / 2)
-        .into_iter()
-        .min()
-        .unwrap_or(0);
-    // tensors (by the layer that makes them) that live in DRAM
-    let mut in_dram = BTreeSet::from([network.input()]);
-    in_dram.extend(origins(network, network.output()));
-    for (id, layer) in network.layers() {
-        let size = product(&[
-            batch,
-            layer.output.elements() as u64,
-            u64::from(profile.activation_bits),
-        ]);
-        if size.is_ok_and(|bits| bits <= room) {
-            continue;
-        }
-        in_dram.extend(origins(network, id));
-    }
+    let Residency {
+        multiplying,
+        all_sources,
+        mut in_dram,
+    } = residency(network, profile, batch);
 
     let mut layers: Vec<Option<NetworkLayer>> = vec![None; multiplying.len()];
     let mut todo: BTreeSet<usize> = (0..multiplying.len()).collect();
@@ -161,6 +142,59 @@ pub fn network<'a>(
         .map(|(_, l)| l.name.clone())
         .collect();
     sum(layers.into_iter().flatten().collect(), not_modelled)
+}
+
+/// Where the features of a network live, before any layer has been tried.
+pub(super) struct Residency {
+    /// The layers that multiply, in order.
+    pub(super) multiplying: Vec<LayerId>,
+    /// What each of them reads.
+    pub(super) all_sources: Vec<Vec<LayerId>>,
+    /// The tensors, by the layer that makes them, that live in DRAM.
+    pub(super) in_dram: BTreeSet<LayerId>,
+}
+
+impl Residency {
+    /// Whether the input of the i-th multiplying layer comes from DRAM, and whether its output goes there.
+    pub(super) fn dram(&self, i: usize) -> [bool; 2] {
+        [
+            self.all_sources[i].iter().any(|s| self.in_dram.contains(s)),
+            self.in_dram.contains(&self.multiplying[i]),
+        ]
+    }
+}
+
+/// What is too large to stay on chip goes to DRAM, as the network's own input and output do.
+pub(super) fn residency(network: &Network, profile: &Profile, batch: u64) -> Residency {
+    let multiplying: Vec<LayerId> = network
+        .layers()
+        .filter(|(_, l)| l.nest.is_some())
+        .map(|(id, _)| id)
+        .collect();
+    let all_sources: Vec<Vec<LayerId>> = multiplying.iter().map(|&id| sources(network, id)).collect();
+    let room = [TensorKind::Inputs, TensorKind::Outputs]
+        .map(|t| largest_buffer(profile, t) / 2)
+        .into_iter()
+        .min()
+        .unwrap_or(0);
+    let mut in_dram = BTreeSet::from([network.input()]);
+    in_dram.extend(origins(network, network.output()));
+    for (id, layer) in network.layers() {
+        let size = product(&[
+            batch,
+            layer.output.elements() as u64,
+            u64::from(profile.activation_bits),
+        ]);
+        if size.is_ok_and(|bits| bits <= room) {
+            continue;
+        }
+        in_dram.extend(origins(network, id));
+    }
+    Residency {
+        multiplying,
+        all_sources,
+        in_dram,
+    }
 }
 
 /// What a network asks of an array for one layer; `None` for a layer that does not multiply. `dram` says whether its
@@ -231,41 +265,28 @@ fn largest_buffer(profile: &Profile, tensor: TensorKind) -> u64 {
 }
 
 fn sum(layers: Vec<NetworkLayer>, not_modelled: Vec<String>) -> Result<NetworkCost, SimulateError> {
-    let mut total = NetworkCost {
-        layers: Vec::new(),
-        not_modelled,
-        seconds: 0.0,
-        cycles: 0,
-        energy: EnergyBreakdown {
-            decode: Some(0.0),
-            register: Some(0.0),
-            network: Some(0.0),
-            leakage: Some(0.0),
-            ..EnergyBreakdown::default()
-        },
-        stored: StoredBits::default(),
-        macs: 0,
-    };
+    let mut total = Total::default();
     for layer in &layers {
         let cost = &layer.outcome.cost;
-        let overflow = |_| SimulateError::Overflow {
-            layer: layer.name.clone(),
+        let figures = Figures {
+            cycles: cost.cycles,
+            causes: cost.causes,
+            seconds: cost.seconds,
+            energy: cost.energy,
+            stored: cost.stored,
+            macs: cost.macs,
         };
-        total.seconds += cost.seconds;
-        total.cycles = add(total.cycles, cost.cycles).map_err(overflow)?;
-        total.macs = add(total.macs, cost.macs).map_err(overflow)?;
-        total.stored.weights = add(total.stored.weights, cost.stored.weights).map_err(overflow)?;
-        total.stored.indices = add(total.stored.indices, cost.stored.indices).map_err(overflow)?;
-        let (sum, part) = (&mut total.energy, &cost.energy);
-        let both = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
-        sum.mac += part.mac;
-        sum.buffer += part.buffer;
-        sum.dram += part.dram;
-        sum.decode = both(sum.decode, part.decode);
-        sum.register = both(sum.register, part.register);
-        sum.network = both(sum.network, part.network);
-        sum.leakage = both(sum.leakage, part.leakage);
+        total.add(&figures).map_err(|_| SimulateError::Overflow {
+            layer: layer.name.clone(),
+        })?;
     }
-    total.layers = layers;
-    Ok(total)
+    Ok(NetworkCost {
+        layers,
+        not_modelled,
+        seconds: total.seconds,
+        cycles: total.cycles,
+        energy: total.energy,
+        stored: total.stored,
+        macs: total.macs,
+    })
 }

@@ -273,6 +273,29 @@ fn index(reader: &mut Reader, raw: Option<&Spanned<Encoding>>) -> Option<Option<
     }
 }
 
+impl Slices {
+    /// A synchronisation under which PEs wait less for each other.
+    fn looser(&self) -> Option<(String, Synchronisation)> {
+        match (self.partition, self.synchronisation) {
+            (Partition::Contiguous, Synchronisation::Barrier) => Some((
+                "meet at the layer's end only".into(),
+                Synchronisation::Fifo { depth: 1 },
+            )),
+            (Partition::RowInterleaved, Synchronisation::Barrier) => {
+                Some(("queues of 8".into(), Synchronisation::Fifo { depth: 8 }))
+            }
+            (Partition::RowInterleaved, Synchronisation::Fifo { depth }) => {
+                let twice = depth.saturating_mul(2).max(2);
+                Some((
+                    format!("queues of {depth} → {twice}"),
+                    Synchronisation::Fifo { depth: twice },
+                ))
+            }
+            (Partition::Contiguous, Synchronisation::Fifo { .. }) => None,
+        }
+    }
+}
+
 impl EngineForm for Slices {
     fn encoding(&self) -> Encoding {
         self.index.unwrap_or(Encoding::Dense)
@@ -389,24 +412,7 @@ impl EngineForm for Slices {
                 change(what, slices);
             }
             "imbalance" => {
-                let deeper = match (self.partition, self.synchronisation) {
-                    (Partition::Contiguous, Synchronisation::Barrier) => Some((
-                        "meet at the layer's end only".into(),
-                        Synchronisation::Fifo { depth: 1 },
-                    )),
-                    (Partition::RowInterleaved, Synchronisation::Barrier) => {
-                        Some(("queues of 8".into(), Synchronisation::Fifo { depth: 8 }))
-                    }
-                    (Partition::RowInterleaved, Synchronisation::Fifo { depth }) => {
-                        let twice = depth.saturating_mul(2).max(2);
-                        Some((
-                            format!("queues of {depth} → {twice}"),
-                            Synchronisation::Fifo { depth: twice },
-                        ))
-                    }
-                    (Partition::Contiguous, Synchronisation::Fifo { .. }) => None,
-                };
-                if let Some((what, synchronisation)) = deeper {
+                if let Some((what, synchronisation)) = self.looser() {
                     change(
                         what,
                         Self {

@@ -28,6 +28,7 @@ use super::engine::ArrayRun;
 use super::error::SimulateError;
 use super::work::LayerWork;
 use crate::hardware::{Memory, MemoryKind, TensorKind};
+use crate::units::{Overflow, add};
 
 /// The tensors, in the order of all arrays indexed by tensor.
 pub(super) const TENSORS: [TensorKind; 4] = [
@@ -38,14 +39,16 @@ pub(super) const TENSORS: [TensorKind; 4] = [
 ];
 
 /// What the memories add to an array's run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct MemoryRun {
     /// Array cycles and stalls.
     pub(super) cycles: u64,
     /// The array's causes with the stalls filled in.
     pub(super) causes: Causes,
-    /// Bits moved, memory by memory, from the PE outwards; tensors without traffic are left out.
-    pub(super) traffic: Vec<Traffic>,
+    /// Bits by tensor that tiles bring from DRAM.
+    loads: [u64; 4],
+    /// Bits by tensor that tiles take to DRAM.
+    stores: [u64; 4],
 }
 
 /// Which memories a tensor uses, as places in the profile's list.
@@ -77,13 +80,97 @@ fn route(memories: &[Memory], tensor: TensorKind) -> Route {
     }
 }
 
+/// What an engine's layers need to know of a profile's memories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    routes: [Route; 4],
+    /// Tensors whose buffer overlaps transfers with compute.
+    double: [bool; 4],
+    /// Tensors whose buffer does not.
+    serial: [bool; 4],
+    /// Bits of a DRAM burst.
+    burst: u64,
+}
+
+impl Layout {
+    /// The layout of memories that end with the DRAM.
+    pub(super) fn new(memories: &[Memory]) -> Self {
+        let routes = TENSORS.map(|t| route(memories, t));
+        let buffered = |route: Route, want: bool| {
+            route.home.is_some_and(|h| {
+                matches!(memories[h].kind, MemoryKind::Buffer { double_buffered, .. } if double_buffered == want)
+            })
+        };
+        Self {
+            routes,
+            double: routes.map(|r| buffered(r, true)),
+            serial: routes.map(|r| buffered(r, false)),
+            burst: match memories.last().map(|m| m.kind) {
+                Some(MemoryKind::Dram { burst_bits }) => burst_bits.max(1),
+                _ => 1,
+            },
+        }
+    }
+
+    /// Bits read from and written to memory `m` by tensor.
+    pub(super) fn moved(
+        &self,
+        memories: &[Memory],
+        m: usize,
+        array: &ArrayRun,
+        run: &MemoryRun,
+    ) -> Result<[(u64, u64); 4], Overflow> {
+        let (reads, writes) = pipeline::edge(&array.bits);
+        let mut moved = [(0, 0); 4];
+        for (t, (read, written)) in moved.iter_mut().enumerate() {
+            if self.routes[t].inner == m {
+                (*read, *written) = (reads[t], writes[t]);
+            }
+            if m + 1 == memories.len() {
+                (*read, *written) = (add(*read, run.loads[t])?, add(*written, run.stores[t])?);
+            } else if memories[m].holds.contains(&TENSORS[t]) {
+                // a tile on its way in is written here, and read here on its way further in; the other way out
+                (*written, *read) = (add(*written, run.loads[t])?, add(*read, run.stores[t])?);
+                if self.routes[t].inner != m {
+                    (*read, *written) = (add(*read, run.loads[t])?, add(*written, run.stores[t])?);
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Reads and writes of every memory, from the PE outwards; tensors without traffic are left out.
+    pub(super) fn traffic(
+        &self,
+        memories: &[Memory],
+        array: &ArrayRun,
+        run: &MemoryRun,
+    ) -> Result<Vec<Traffic>, Overflow> {
+        let mut list = Vec::new();
+        for (m, memory) in memories.iter().enumerate() {
+            let moved = self.moved(memories, m, array, run)?;
+            for (&tensor, (read_bits, write_bits)) in TENSORS.iter().zip(moved) {
+                if read_bits > 0 || write_bits > 0 {
+                    list.push(Traffic {
+                        memory: memory.name.clone(),
+                        tensor,
+                        read_bits,
+                        write_bits,
+                    });
+                }
+            }
+        }
+        Ok(list)
+    }
+}
+
 /// Runs a checked layer's memories; `memories` ends with the DRAM.
 pub(super) fn run(
     work: &LayerWork,
     array: &ArrayRun,
     memories: &[Memory],
+    layout: &Layout,
 ) -> Result<MemoryRun, SimulateError> {
-    let routes = TENSORS.map(|t| route(memories, t));
-    let tiling = tiling::choose(work, array, memories, &routes)?;
-    pipeline::run(work, array, memories, &routes, tiling).map_err(SimulateError::overflow(work))
+    let tiling = tiling::choose(work, array, memories, layout)?;
+    pipeline::run(work, array, memories, layout, tiling).map_err(SimulateError::overflow(work))
 }

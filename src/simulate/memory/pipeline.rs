@@ -1,12 +1,12 @@
 //! The tile pipeline: loads, computes and stores of consecutive tiles, step by step.
 
 use super::tiling::{Extents, Order, Tiling};
-use super::{MemoryRun, Route, TENSORS};
-use crate::hardware::{Memory, MemoryKind, TensorKind};
-use crate::simulate::count::fit;
+use super::{Layout, MemoryRun};
+use crate::hardware::Memory;
+use crate::simulate::LayerWork;
+use crate::simulate::count::{fit, part};
 use crate::simulate::engine::{ArrayBits, ArrayRun};
-use crate::simulate::{LayerWork, Traffic};
-use crate::units::{Overflow, add};
+use crate::units::{Overflow, add, mul};
 
 /// Bits of one tile by tensor: what it loads, what it stores, and the portion of the array's work it is.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,13 +22,14 @@ struct Tile {
 }
 
 /// Splits `total` so that the parts up to a cumulative weight `at` of `all` sum to floor(total · at / all).
-fn share(total: u64, before: u128, after: u128, all: u128) -> u64 {
-    // at most 2^64 · 2^64, and the quotient fits as it is at most `total`
-    let cut = |at: u128| u128::from(total) * at / all;
-    (cut(after) - cut(before)) as u64
+fn share(total: u64, before: u64, after: u64, all: u64) -> u64 {
+    part(total, after, all) - part(total, before, all)
 }
 
 fn bursts(bits: u128, burst: u64) -> Result<u64, Overflow> {
+    if let Ok(bits) = u64::try_from(bits) {
+        return mul(bits.div_ceil(burst), burst);
+    }
     fit(bits
         .div_ceil(burst.max(1).into())
         .checked_mul(burst.max(1).into())
@@ -36,7 +37,7 @@ fn bursts(bits: u128, burst: u64) -> Result<u64, Overflow> {
 }
 
 /// Array-edge bits by tensor: reads, writes.
-fn edge(bits: &ArrayBits) -> ([u64; 4], [u64; 4]) {
+pub(super) fn edge(bits: &ArrayBits) -> ([u64; 4], [u64; 4]) {
     (
         [bits.weights, bits.indices, bits.inputs, bits.outputs_read],
         [0, 0, 0, bits.outputs_written],
@@ -46,8 +47,7 @@ fn edge(bits: &ArrayBits) -> ([u64; 4], [u64; 4]) {
 struct Plan<'a> {
     extents: Extents,
     tiling: Tiling,
-    routes: &'a [Route; 4],
-    burst: u64,
+    layout: &'a Layout,
 }
 
 impl Plan<'_> {
@@ -60,7 +60,7 @@ impl Plan<'_> {
         let Self { extents, tiling, .. } = self;
         let (channels, rows) = (extents.channels(), extents.rows());
         let (blocks_k, blocks_r) = (channels.div_ceil(tiling.channels), rows.div_ceil(tiling.rows));
-        let all = u128::from(channels) * u128::from(rows);
+        let all = mul(channels, rows)?;
         let (reads, writes) = edge(&array.bits);
         let mut edge_bits = [0; 4];
         for (t, bits) in edge_bits.iter_mut().enumerate() {
@@ -70,7 +70,7 @@ impl Plan<'_> {
             Order::ChannelsOuter => (blocks_k, blocks_r),
             Order::RowsOuter => (blocks_r, blocks_k),
         };
-        let mut done = 0u128;
+        let mut done = 0;
         for o in 0..outer {
             for i in 0..inner {
                 let (kb, rb) = match tiling.order {
@@ -79,7 +79,7 @@ impl Plan<'_> {
                 };
                 let (k0, r0) = (kb * tiling.channels, rb * tiling.rows);
                 let (k1, r1) = ((k0 + tiling.channels).min(channels), (r0 + tiling.rows).min(rows));
-                let work = u128::from(k1 - k0) * u128::from(r1 - r0);
+                let work = (k1 - k0) * (r1 - r0);
                 let mut tile = Tile {
                     compute: share(array.cycles, done, done + work, all),
                     ..Tile::default()
@@ -105,10 +105,9 @@ impl Plan<'_> {
         let Self {
             extents,
             tiling,
-            routes,
-            burst,
+            layout: Layout { routes, burst, .. },
         } = self;
-        let (channels, rows) = (u128::from(extents.channels()), extents.rows());
+        let (channels, rows) = (extents.channels(), extents.rows());
         let new_weights = match tiling.order {
             Order::ChannelsOuter => rb == 0,
             Order::RowsOuter => blocks_k > 1 || rb == 0,
@@ -116,7 +115,7 @@ impl Plan<'_> {
         if new_weights {
             for (t, bits) in [extents.weights, extents.indices].into_iter().enumerate() {
                 if routes[t].home.is_some() {
-                    tile.load[t] = bursts(share(bits, k0.into(), k1.into(), channels).into(), *burst)?;
+                    tile.load[t] = bursts(share(bits, k0, k1, channels).into(), *burst)?;
                 }
             }
         }
@@ -184,35 +183,23 @@ pub(super) fn run(
     work: &LayerWork,
     array: &ArrayRun,
     memories: &[Memory],
-    routes: &[Route; 4],
+    layout: &Layout,
     tiling: Tiling,
 ) -> Result<MemoryRun, Overflow> {
     let dram = memories.len() - 1;
-    let burst = if let MemoryKind::Dram { burst_bits } = memories[dram].kind {
-        burst_bits
-    } else {
-        1
-    };
     let plan = Plan {
         extents: Extents::new(work, array)?,
         tiling,
-        routes,
-        burst,
+        layout,
     };
-    // tensors whose buffer does not overlap transfers with compute
-    let serial = routes.map(|r| {
-        r.home.is_some_and(|h| {
-            matches!(
-                memories[h].kind,
-                MemoryKind::Buffer {
-                    double_buffered: false,
-                    ..
-                }
-            )
-        })
-    });
-    let port =
-        |memory: usize, bits: u128| fit(bits.div_ceil(memories[memory].bits_per_cycle.value.max(1).into()));
+    let Layout { routes, serial, .. } = layout;
+    let port = |memory: usize, bits: u128| {
+        let width = memories[memory].bits_per_cycle.value.max(1);
+        match u64::try_from(bits) {
+            Ok(bits) => Ok(bits.div_ceil(width)),
+            Err(_) => fit(bits.div_ceil(width.into())),
+        }
+    };
 
     let mut stalls = Stalls::default();
     let mut cycles = 0u64;
@@ -268,48 +255,7 @@ pub(super) fn run(
     Ok(MemoryRun {
         cycles,
         causes,
-        traffic: traffic(array, memories, routes, moved)?,
+        loads: moved.0,
+        stores: moved.1,
     })
-}
-
-/// Reads and writes of every memory.
-fn traffic(
-    array: &ArrayRun,
-    memories: &[Memory],
-    routes: &[Route; 4],
-    (loads, stores): ([u64; 4], [u64; 4]),
-) -> Result<Vec<Traffic>, Overflow> {
-    let (reads, writes) = edge(&array.bits);
-    let dram = memories.len() - 1;
-    let mut list = Vec::new();
-    for (m, memory) in memories.iter().enumerate() {
-        for (t, &tensor) in TENSORS.iter().enumerate() {
-            let (mut read, mut written) = (0, 0);
-            if routes[t].inner == m {
-                (read, written) = (reads[t], writes[t]);
-            }
-            if m == dram {
-                (read, written) = (add(read, loads[t])?, add(written, stores[t])?);
-            } else if holds(memory, tensor) {
-                // a tile on its way in is written here, and read here on its way further in; the other way out
-                (written, read) = (add(written, loads[t])?, add(read, stores[t])?);
-                if routes[t].inner != m {
-                    (read, written) = (add(read, loads[t])?, add(written, stores[t])?);
-                }
-            }
-            if read > 0 || written > 0 {
-                list.push(Traffic {
-                    memory: memory.name.clone(),
-                    tensor,
-                    read_bits: read,
-                    write_bits: written,
-                });
-            }
-        }
-    }
-    Ok(list)
-}
-
-fn holds(memory: &Memory, tensor: TensorKind) -> bool {
-    memory.holds.contains(&tensor)
 }

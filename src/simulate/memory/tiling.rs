@@ -1,6 +1,6 @@
 //! The choice of tiles.
 
-use super::{Route, TENSORS};
+use super::{Layout, TENSORS};
 use crate::hardware::{Memory, MemoryKind};
 use crate::network::LoopNest;
 use crate::simulate::count::fit;
@@ -81,34 +81,27 @@ impl Extents {
         let groups = u128::from(self.groups(channels));
         if rows >= nest.p {
             let samples = u128::from(rows.div_ceil(nest.p));
-            return (u128::from(self.input) * samples * groups).div_ceil(nest.g.into());
+            return part_up(u128::from(self.input) * samples, groups, nest.g.into());
         }
         let window = |rows: u64| {
             u128::from(rows - 1) * u128::from(nest.stride[0])
                 + u128::from(nest.r - 1) * u128::from(nest.dilation[0])
                 + 1
         };
-        let share = (u128::from(self.input) * groups).div_ceil(nest.g.into());
-        // spare bits of the product: window rows stay below 2^32 for any layer that fits a memory
-        share
-            .saturating_mul(window(rows))
-            .div_ceil(window(nest.p))
-            .min(share)
+        let share = part_up(self.input.into(), groups, nest.g.into());
+        part_up(share, window(rows), window(nest.p)).min(share)
     }
 
     /// Output bits of a tile.
     pub(super) fn output_tile(&self, channels: u64, rows: u64) -> u128 {
-        (u128::from(self.output) * u128::from(rows))
-            .div_ceil(self.nest.p.into())
-            .saturating_mul(channels.into())
-            .div_ceil(self.channels().into())
+        let rows = part_up(self.output.into(), rows.into(), self.nest.p.into());
+        part_up(rows, channels.into(), self.channels().into())
     }
 
     /// Bits of each tensor that a tile of this tiling takes in a buffer; `double` where the buffer overlaps
     /// loads with compute.
     fn footprint(&self, tiling: Tiling, double: [bool; 4]) -> [u128; 4] {
-        let share =
-            |bits: u64| (u128::from(bits) * u128::from(tiling.channels)).div_ceil(self.channels().into());
+        let share = |bits: u64| part_up(bits.into(), tiling.channels.into(), self.channels().into());
         let (blocks_k, blocks_r) = (
             self.channels().div_ceil(tiling.channels),
             self.rows().div_ceil(tiling.rows),
@@ -134,6 +127,16 @@ impl Extents {
                 u128::from(self.output) * samples
             },
         ]
+    }
+
+    /// Bits that any tiling with blocks of so many rows loads at least.
+    fn least_loads(&self, rows: u64) -> u128 {
+        let weights = u128::from(self.weights) + u128::from(self.indices);
+        if !self.input_streams {
+            return weights;
+        }
+        let blocks = u128::from(self.rows().div_ceil(rows));
+        weights.saturating_add(self.input_tile(self.channels(), rows).saturating_mul(blocks))
     }
 
     /// Bits loaded from DRAM, bursts left aside.
@@ -167,83 +170,126 @@ impl Extents {
     }
 }
 
-/// 1, and the extent cut in 1, 2, 3, 4, 6, 8, 12, … blocks: ascending block sizes without repeats.
-fn blocks(extent: u64) -> Vec<u64> {
-    let mut sizes = vec![1];
-    let mut cuts = 1u64;
-    while cuts < extent {
-        sizes.push(extent.div_ceil(cuts));
-        if cuts > 1 {
-            sizes.push(extent.div_ceil((cuts / 2 * 3).min(extent)));
-        }
-        cuts = cuts.saturating_mul(2);
+/// `ceil(a · b / c)`, saturating; in 64 bits where they suffice.
+fn part_up(a: u128, b: u128, c: u128) -> u128 {
+    let wide = a.saturating_mul(b);
+    match (u64::try_from(wide), u64::try_from(c)) {
+        (Ok(wide), Ok(c)) => wide.div_ceil(c).into(),
+        _ => wide.div_ceil(c),
     }
-    sizes.sort_unstable();
-    sizes.dedup();
-    sizes
 }
 
-/// Block sizes of two nested loops: parts of one inner range, or whole inner ranges.
-fn nested(inner: u64, outer: u64) -> Vec<u64> {
-    let mut sizes = blocks(inner);
-    sizes.extend(blocks(outer).into_iter().map(|o| o * inner));
-    sizes.sort_unstable();
-    sizes.dedup();
-    sizes
+/// Block sizes, at most two for each power of two.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    list: [u64; 256],
+    len: usize,
 }
 
-/// The tiling that loads the fewest bits from DRAM, of those the one with the fewest tiles, of those the first
-/// in the order of block sizes.
+impl Sizes {
+    fn as_slice(&self) -> &[u64] {
+        &self.list[..self.len]
+    }
+
+    /// Adds a size that is smaller than all before it; others are left out.
+    fn push(&mut self, size: u64) {
+        if self.len == 0 || size < self.list[self.len - 1] {
+            self.list[self.len] = size;
+            self.len += 1;
+        }
+    }
+
+    /// The extent cut in 1, 2, 3, 4, 6, 8, 12, … blocks, down to blocks of 1: descending sizes, `scale` times each.
+    fn cut(&mut self, extent: u64, scale: u64) {
+        let mut cuts = 1u64;
+        while cuts < extent {
+            self.push(extent.div_ceil(cuts) * scale);
+            if cuts > 1 {
+                self.push(extent.div_ceil((cuts / 2 * 3).min(extent)) * scale);
+            }
+            cuts = cuts.saturating_mul(2);
+        }
+        self.push(scale);
+    }
+
+    /// Block sizes of two nested loops: whole inner ranges, then parts of one.
+    fn nested(inner: u64, outer: u64) -> Self {
+        let mut sizes = Self {
+            list: [0; 256],
+            len: 0,
+        };
+        sizes.cut(outer, inner);
+        sizes.cut(inner, 1);
+        sizes
+    }
+}
+
+/// The tiling that loads the fewest bits from DRAM, of those the one with the fewest tiles, of those the one with
+/// the largest block of channels, then of rows, then channels outside.
+///
+/// With the rows given, a larger block of channels never loads more and never makes more tiles, so the largest that
+/// fits is taken; rows that load more than the best tiling whatever the channels are passed over.
 pub(super) fn choose(
     work: &LayerWork,
     array: &ArrayRun,
     memories: &[Memory],
-    routes: &[Route; 4],
+    layout: &Layout,
 ) -> Result<Tiling, SimulateError> {
     let extents = Extents::new(work, array).map_err(SimulateError::overflow(work))?;
     let nest = &extents.nest;
-    let doubles = routes.map(|r| {
-        r.home.is_some_and(|h| {
-            matches!(
-                memories[h].kind,
-                MemoryKind::Buffer {
-                    double_buffered: true,
-                    ..
-                }
-            )
-        })
-    });
     let over = |tiling: Tiling| {
-        let bits = extents.footprint(tiling, doubles);
+        let bits = extents.footprint(tiling, layout.double);
         memories.iter().enumerate().find_map(|(m, memory)| {
             let MemoryKind::Buffer { capacity, .. } = memory.kind else {
                 return None;
             };
             let needed: u128 = (0..4)
-                .filter(|&t| routes[t].home == Some(m))
+                .filter(|&t| layout.routes[t].home == Some(m))
                 .map(|t| bits[t])
                 .sum();
             (needed > u128::from(capacity.bits())).then(|| (memory, needed, capacity.bits()))
         })
     };
+    // windows that leave no gap: cutting rows never loads less, so one tile, where it fits, is best
+    let gapless = nest.stride[0] <= (nest.r - 1).saturating_mul(nest.dilation[0]).saturating_add(1);
+    let whole = Tiling {
+        channels: extents.channels(),
+        rows: extents.rows(),
+        order: Order::ChannelsOuter,
+    };
+    if gapless && over(whole).is_none() {
+        return Ok(whole);
+    }
     let mut best: Option<(u128, u128, Tiling)> = None;
-    for &channels in &nested(nest.k, nest.g) {
-        for &rows in &nested(nest.p, nest.n) {
-            for order in [Order::ChannelsOuter, Order::RowsOuter] {
-                let tiling = Tiling {
-                    channels,
-                    rows,
-                    order,
-                };
-                if over(tiling).is_some() {
-                    continue;
-                }
-                let tiles = u128::from(extents.channels().div_ceil(channels))
-                    * u128::from(extents.rows().div_ceil(rows));
-                let key = (extents.loads(tiling), tiles);
-                if best.is_none_or(|(loads, count, _)| key < (loads, count)) {
-                    best = Some((key.0, key.1, tiling));
-                }
+    let (all_channels, all_rows) = (Sizes::nested(nest.k, nest.g), Sizes::nested(nest.p, nest.n));
+    for &rows in all_rows.as_slice() {
+        if best.is_some_and(|(loads, _, _)| extents.least_loads(rows) > loads) {
+            continue;
+        }
+        let fitting = all_channels.as_slice().iter().find(|&&channels| {
+            over(Tiling {
+                channels,
+                rows,
+                order: Order::ChannelsOuter,
+            })
+            .is_none()
+        });
+        let Some(&channels) = fitting else { continue };
+        for order in [Order::ChannelsOuter, Order::RowsOuter] {
+            let tiling = Tiling {
+                channels,
+                rows,
+                order,
+            };
+            let tiles =
+                u128::from(extents.channels().div_ceil(channels)) * u128::from(extents.rows().div_ceil(rows));
+            let loads = extents.loads(tiling);
+            let better = best.is_none_or(|(least, count, before)| {
+                (loads, tiles, std::cmp::Reverse(channels))
+                    < (least, count, std::cmp::Reverse(before.channels))
+            });
+            if better {
+                best = Some((loads, tiles, tiling));
             }
         }
     }
@@ -267,7 +313,8 @@ pub(super) fn choose(
     let stays = !work.input_from_dram || !work.output_to_dram;
     let home = memories.iter().position(|m| m.name == memory.name);
     let holds_stay = TENSORS.iter().enumerate().any(|(t, _)| {
-        routes[t].home == home && ((t == 2 && !work.input_from_dram) || (t == 3 && !work.output_to_dram))
+        layout.routes[t].home == home
+            && ((t == 2 && !work.input_from_dram) || (t == 3 && !work.output_to_dram))
     });
     Err(SimulateError::Tile {
         layer: work.name.into(),
@@ -288,8 +335,10 @@ mod tests {
 
     #[test]
     fn block_sizes_cover_the_ends() {
-        assert_eq!(blocks(1), [1]);
-        assert_eq!(blocks(7), [1, 2, 3, 4, 7]);
-        assert_eq!(nested(4, 3), [1, 2, 4, 8, 12]);
+        assert_eq!(Sizes::nested(1, 1).as_slice(), [1]);
+        assert_eq!(Sizes::nested(7, 1).as_slice(), [7, 4, 3, 2, 1]);
+        assert_eq!(Sizes::nested(4, 3).as_slice(), [12, 8, 4, 2, 1]);
+        let most = Sizes::nested(u64::MAX / 4, 3);
+        assert_eq!(most.as_slice().last(), Some(&1));
     }
 }

@@ -55,27 +55,43 @@ pub(super) fn run(
             let groups = slices
                 .feature_port
                 .map_or(0, |_| entries::alive_groups(mask, group));
-            (entries::slice_entries(mask, pes, decoder.span()), groups)
+            let chains = entries::slice_entries(mask, pes, decoder.span());
+            (chains.into_iter().map(|c| (c, 1)).collect(), groups)
         }
         Weights::Density(d) if decoder != Decoder::None && d < 1.0 => {
             return expectation::run(slices, decoder, work, d);
         }
         // every weight is an entry
         _ => {
-            let all = |i| SliceEntries {
-                nonzeros: entries::start(i + 1, pes, weights) - entries::start(i, pes, weights),
-                fillers: 0,
-            };
-            ((0..pes).map(all).collect(), weights.div_ceil(group))
+            let slice = |nonzeros| SliceEntries { nonzeros, fillers: 0 };
+            let (short, longer) = (weights / pes, weights % pes);
+            (
+                vec![(slice(short), pes - longer), (slice(short + 1), longer)],
+                weights.div_ceil(group),
+            )
         }
     };
     let mut totals = match (activations, work.weights) {
         (Some(active), Weights::Pattern(mask)) => {
-            measured(slices, decoder, work, &chains, groups, mask, active)
+            let each: Vec<SliceEntries> = if decoder == Decoder::None {
+                let nonzeros = |i| entries::start(i + 1, pes, weights) - entries::start(i, pes, weights);
+                (0..pes)
+                    .map(|i| SliceEntries {
+                        nonzeros: nonzeros(i),
+                        fillers: 0,
+                    })
+                    .collect()
+            } else {
+                chains.iter().map(|(c, _)| *c).collect()
+            };
+            measured(slices, decoder, work, &each, groups, mask, active)
         }
         _ => spread(slices, work, &chains, groups),
     };
-    totals.stored = chains.iter().map(|c| u128::from(c.entries())).sum();
+    totals.stored = chains
+        .iter()
+        .map(|(c, times)| u128::from(c.entries()) * u128::from(*times))
+        .sum();
     finish(slices, decoder, work, totals)
 }
 
@@ -91,8 +107,8 @@ fn port(slices: &Slices, words: u128) -> u128 {
         .map_or(0, |p| words.div_ceil(u128::from(p.words_per_cycle)))
 }
 
-/// Active inputs known by their density only, or not skipped at all.
-fn spread(slices: &Slices, work: &LayerWork, chains: &[SliceEntries], groups: u64) -> Totals {
+/// Active inputs known by their density only, or not skipped at all. Chains come with how many there are of each.
+fn spread(slices: &Slices, work: &LayerWork, chains: &[(SliceEntries, u64)], groups: u64) -> Totals {
     let positions = u128::from(work.nest.gemm().m);
     let active = Portion::new(if slices.skip_zero_activations {
         work.activation_density
@@ -104,7 +120,8 @@ fn spread(slices: &Slices, work: &LayerWork, chains: &[SliceEntries], groups: u6
         fetched: positions * u128::from(groups),
         ..Totals::default()
     };
-    for chain in chains {
+    for &(chain, times) in chains.iter().filter(|(_, times)| *times > 0) {
+        let times = u128::from(times);
         let useful = active.of(positions * u128::from(chain.nonzeros));
         let occupied = if barrier {
             positions * slots(slices, chain.fillers + active.of_up(chain.nonzeros.into()) as u64)
@@ -120,9 +137,9 @@ fn spread(slices: &Slices, work: &LayerWork, chains: &[SliceEntries], groups: u6
                     0
                 }
         };
-        totals.useful += useful;
-        totals.entries += positions * u128::from(chain.fillers) + useful;
-        totals.occupied += occupied;
+        totals.useful += useful * times;
+        totals.entries += (positions * u128::from(chain.fillers) + useful) * times;
+        totals.occupied += occupied * times;
         totals.slowest = totals.slowest.max(occupied);
     }
     totals.total = if barrier {

@@ -1,0 +1,202 @@
+//! The totals of a network again and again: for searches and sweeps that ask thousands of times.
+
+use super::cost::{EnergyBreakdown, StoredBits};
+use super::engine;
+use super::error::SimulateError;
+use super::layer::{Figures, Pick, check, figures};
+use super::memory::Layout;
+use super::network::{LayerSetting, NetworkCost, network, residency};
+use super::work::{LayerWork, Weights};
+use crate::hardware::Profile;
+use crate::network::{Layer, Network};
+use crate::units::{Overflow, add};
+
+/// What a network costs in all: [`NetworkCost`] without its layers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Total {
+    /// Time of the batch.
+    pub seconds: f64,
+    /// Cycles, each of its engine's clock.
+    pub cycles: u64,
+    /// Energy of the batch in pJ; a component is `None` unless every layer has it.
+    pub energy: EnergyBreakdown,
+    /// Stored weight bits, each layer in its engine's encoding.
+    pub stored: StoredBits,
+    /// Multiplications that were done.
+    pub macs: u64,
+}
+
+impl Default for Total {
+    /// Nothing yet.
+    fn default() -> Self {
+        Self {
+            seconds: 0.0,
+            cycles: 0,
+            energy: EnergyBreakdown {
+                decode: Some(0.0),
+                register: Some(0.0),
+                network: Some(0.0),
+                leakage: Some(0.0),
+                ..EnergyBreakdown::default()
+            },
+            stored: StoredBits::default(),
+            macs: 0,
+        }
+    }
+}
+
+impl Total {
+    pub(super) fn add(&mut self, layer: &Figures) -> Result<(), Overflow> {
+        self.seconds += layer.seconds;
+        self.cycles = add(self.cycles, layer.cycles)?;
+        self.macs = add(self.macs, layer.macs)?;
+        self.stored.weights = add(self.stored.weights, layer.stored.weights)?;
+        self.stored.indices = add(self.stored.indices, layer.stored.indices)?;
+        let (sum, part) = (&mut self.energy, &layer.energy);
+        let both = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
+        sum.mac += part.mac;
+        sum.buffer += part.buffer;
+        sum.dram += part.dram;
+        sum.decode = both(sum.decode, part.decode);
+        sum.register = both(sum.register, part.register);
+        sum.network = both(sum.network, part.network);
+        sum.leakage = both(sum.leakage, part.leakage);
+        Ok(())
+    }
+}
+
+impl From<&NetworkCost> for Total {
+    fn from(cost: &NetworkCost) -> Self {
+        Self {
+            seconds: cost.seconds,
+            cycles: cost.cycles,
+            energy: cost.energy,
+            stored: cost.stored,
+            macs: cost.macs,
+        }
+    }
+}
+
+/// A layer that multiplies.
+#[derive(Debug)]
+struct Place<'a> {
+    layer: &'a Layer,
+    work: LayerWork<'a>,
+    /// Layers of one kind have the same loops and features.
+    kind: usize,
+}
+
+/// A network on a profile, prepared: where features live and which layers are alike is found once.
+#[derive(Debug)]
+pub struct Estimator<'a> {
+    network: &'a Network,
+    profile: &'a Profile,
+    batch: u64,
+    pick: Pick,
+    layout: Layout,
+    places: Vec<Place<'a>>,
+    kinds: usize,
+}
+
+impl<'a> Estimator<'a> {
+    /// Prepares a network for `batch` samples; every layer takes the engine that is cheapest by `pick`.
+    #[must_use]
+    pub fn new(network: &'a Network, profile: &'a Profile, batch: u64, pick: Pick) -> Self {
+        let residency = residency(network, profile, batch);
+        let mut places: Vec<Place<'a>> = Vec::with_capacity(residency.multiplying.len());
+        let mut kinds = 0;
+        let dense = LayerSetting {
+            weights: Weights::Density(1.0),
+            weight_bits: profile.weight_bits,
+            activation_density: 1.0,
+        };
+        for (i, &id) in residency.multiplying.iter().enumerate() {
+            let layer = network.layer(id);
+            let dram = residency.dram(i);
+            let Some(work) = super::network::work_of(network, layer, profile, batch, dense, dram) else {
+                continue;
+            };
+            let alike = |p: &Place<'_>| {
+                p.work.nest == work.nest
+                    && p.work.input_elements == work.input_elements
+                    && p.work.output_elements == work.output_elements
+                    && p.work.input_from_dram == work.input_from_dram
+                    && p.work.output_to_dram == work.output_to_dram
+            };
+            let kind = places.iter().find(|p| alike(p)).map_or(kinds, |p| p.kind);
+            kinds = kinds.max(kind + 1);
+            places.push(Place { layer, work, kind });
+        }
+        Self {
+            network,
+            profile,
+            batch,
+            pick,
+            layout: Layout::new(&profile.memories),
+            places,
+            kinds,
+        }
+    }
+
+    /// The totals of [`network`] at a setting of each layer: the same to the bit. Layers that are alike in loops,
+    /// features and setting are computed once.
+    ///
+    /// # Errors
+    /// As [`network`].
+    pub fn total(&self, setting: &dyn Fn(&Layer) -> LayerSetting<'a>) -> Result<Total, SimulateError> {
+        let mut known: Vec<Option<(LayerSetting<'a>, Figures)>> = vec![None; self.kinds];
+        let mut total = Total::default();
+        for place in &self.places {
+            let setting_here = setting(place.layer);
+            let figures = match &known[place.kind] {
+                Some((before, figures)) if same(before, &setting_here) => *figures,
+                _ => {
+                    let work = LayerWork {
+                        weights: setting_here.weights,
+                        weight_bits: setting_here.weight_bits,
+                        activation_density: setting_here.activation_density,
+                        ..place.work
+                    };
+                    let Some(figures) = self.cheapest(&work)? else {
+                        // something must move to DRAM, or nothing can run it: the whole network says which
+                        let cost = network(self.network, self.profile, self.batch, self.pick, setting)?;
+                        return Ok(Total::from(&cost));
+                    };
+                    known[place.kind] = Some((setting_here, figures));
+                    figures
+                }
+            };
+            total.add(&figures).map_err(|_| SimulateError::Overflow {
+                layer: place.layer.name.clone(),
+            })?;
+        }
+        Ok(total)
+    }
+
+    /// The figures of the cheapest engine, of equals the first; `None` if no engine can run the layer.
+    fn cheapest(&self, work: &LayerWork) -> Result<Option<Figures>, SimulateError> {
+        check(work)?;
+        let mut best: Option<(f64, Figures)> = None;
+        for unit in &self.profile.engines {
+            let run = engine::model(&unit.kind)
+                .run(work, None, &unit.name)
+                .and_then(|array| figures(work, self.profile, &self.layout, unit, &array));
+            if let Ok((figures, _)) = run {
+                let cost = self.pick.weigh(figures.seconds, &figures.energy);
+                if best.is_none_or(|(least, _)| cost < least) {
+                    best = Some((cost, figures));
+                }
+            }
+        }
+        Ok(best.map(|(_, figures)| figures))
+    }
+}
+
+fn same(a: &LayerSetting<'_>, b: &LayerSetting<'_>) -> bool {
+    let weights = match (a.weights, b.weights) {
+        (Weights::Density(a), Weights::Density(b)) => a == b,
+        (Weights::Pattern(a), Weights::Pattern(b)) => std::ptr::eq(a, b),
+        _ => false,
+    };
+    weights && a.weight_bits == b.weight_bits && a.activation_density == b.activation_density
+}
