@@ -20,13 +20,12 @@ fn hold(study: &Study) {
         );
     }
     println!("{}: mean error {:.1} %", study.name, 100.0 * study.mean_error());
-    let missed: Vec<&str> = study
-        .rows
-        .iter()
-        .filter(|r| !r.holds())
-        .map(|r| r.subject.as_str())
-        .collect();
-    assert!(missed.is_empty(), "{}: outside tolerance: {missed:?}", study.name);
+    let missed: Vec<&str> = study.missed().iter().map(|r| r.subject.as_str()).collect();
+    assert!(
+        missed.len() as f64 <= study.may_miss * study.rows.len() as f64,
+        "{}: outside tolerance: {missed:?}",
+        study.name
+    );
     assert!(!study.rows.is_empty());
 }
 
