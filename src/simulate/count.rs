@@ -7,18 +7,6 @@ pub(super) fn fit(wide: u128) -> Result<u64, Overflow> {
     u64::try_from(wide).map_err(|_| Overflow)
 }
 
-/// `floor(total · at / all)` for `at <= all`.
-pub(super) fn part(total: u64, at: u64, all: u64) -> u64 {
-    if at == all {
-        return total;
-    }
-    match total.checked_mul(at) {
-        Some(wide) => wide / all,
-        // at most 2^64 · 2^64, and the quotient is at most `total`
-        None => (u128::from(total) * u128::from(at) / u128::from(all)) as u64,
-    }
-}
-
 /// An expected count, rounded up, or [`Overflow`] past 2^63.
 pub(super) fn round_up(expected: f64) -> Result<u64, Overflow> {
     let up = expected.ceil();

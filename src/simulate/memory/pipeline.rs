@@ -4,7 +4,7 @@ use super::tiling::{Extents, Order, Tiling};
 use super::{Layout, MemoryRun};
 use crate::hardware::Memory;
 use crate::simulate::LayerWork;
-use crate::simulate::count::{fit, part};
+use crate::simulate::count::fit;
 use crate::simulate::engine::{ArrayBits, ArrayRun};
 use crate::units::{Overflow, add, mul};
 
@@ -21,9 +21,80 @@ struct Tile {
     array: [u64; 4],
 }
 
-/// Splits `total` so that the parts up to a cumulative weight `at` of `all` sum to floor(total · at / all).
-fn share(total: u64, before: u64, after: u64, all: u64) -> u64 {
-    part(total, after, all) - part(total, before, all)
+/// Deals `total` out in proportion: after parts of a cumulative weight `at` of `all`, floor(total · at / all) has been
+/// dealt. Weights that have been seen before take no division.
+#[derive(Debug, Clone, Copy)]
+struct Deal {
+    total: u64,
+    all: u64,
+    /// What is left of the last division, below `all`.
+    rest: u64,
+    /// Weights seen last: quotient and remainder of total · weight / all.
+    seen: [(u64, u64, u64); 2],
+}
+
+impl Deal {
+    fn new(total: u64, all: u64) -> Self {
+        Self {
+            total,
+            all: all.max(1),
+            rest: 0,
+            seen: [(0, 0, 0); 2],
+        }
+    }
+
+    /// Begins again.
+    fn restart(&mut self) {
+        self.rest = 0;
+    }
+
+    /// The part of the next `weight` of `all`.
+    fn next(&mut self, weight: u64) -> u64 {
+        if self.seen[0].0 != weight {
+            self.seen.swap(0, 1);
+            if self.seen[0].0 != weight {
+                let (quotient, remainder) = if let Some(wide) = self.total.checked_mul(weight) {
+                    (wide / self.all, wide % self.all)
+                } else {
+                    // at most 2^64 · 2^64, and the quotient is at most `total` as weight ≤ all
+                    let wide = u128::from(self.total) * u128::from(weight);
+                    let all = u128::from(self.all);
+                    ((wide / all) as u64, (wide % all) as u64)
+                };
+                self.seen[0] = (weight, quotient, remainder);
+            }
+        }
+        let (_, quotient, remainder) = self.seen[0];
+        if self.rest >= self.all - remainder {
+            self.rest -= self.all - remainder;
+            quotient + 1
+        } else {
+            self.rest += remainder;
+            quotient
+        }
+    }
+}
+
+/// Bits of tiles by their channels and rows: the last two sizes are remembered.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sized([(u64, u64, u64); 2]);
+
+impl Sized {
+    fn get(
+        &mut self,
+        channels: u64,
+        rows: u64,
+        bits: impl FnOnce() -> Result<u64, Overflow>,
+    ) -> Result<u64, Overflow> {
+        let is = |e: &(u64, u64, u64)| (e.0, e.1) == (channels, rows);
+        if !is(&self.0[0]) {
+            self.0.swap(0, 1);
+            if !is(&self.0[0]) {
+                self.0[0] = (channels, rows, bits()?);
+            }
+        }
+        Ok(self.0[0].2)
+    }
 }
 
 fn bursts(bits: u128, burst: u64) -> Result<u64, Overflow> {
@@ -55,80 +126,78 @@ impl Plan<'_> {
     fn tiles(
         &self,
         array: &ArrayRun,
-        each: &mut dyn FnMut(Tile) -> Result<(), Overflow>,
+        mut each: impl FnMut(Tile) -> Result<(), Overflow>,
     ) -> Result<(), Overflow> {
-        let Self { extents, tiling, .. } = self;
+        let Self {
+            extents,
+            tiling,
+            layout,
+        } = self;
         let (channels, rows) = (extents.channels(), extents.rows());
         let (blocks_k, blocks_r) = (channels.div_ceil(tiling.channels), rows.div_ceil(tiling.rows));
         let all = mul(channels, rows)?;
         let (reads, writes) = edge(&array.bits);
-        let mut edge_bits = [0; 4];
-        for (t, bits) in edge_bits.iter_mut().enumerate() {
-            *bits = add(reads[t], writes[t])?;
+        let mut compute = Deal::new(array.cycles, all);
+        let mut edges = [compute; 4];
+        for (t, deal) in edges.iter_mut().enumerate() {
+            *deal = Deal::new(add(reads[t], writes[t])?, all);
         }
+        let mut weights = [extents.weights, extents.indices].map(|bits| Deal::new(bits, channels));
+        let (mut inputs, mut outputs) = (Sized::default(), Sized::default());
         let (outer, inner) = match tiling.order {
             Order::ChannelsOuter => (blocks_k, blocks_r),
             Order::RowsOuter => (blocks_r, blocks_k),
         };
-        let mut done = 0;
         for o in 0..outer {
             for i in 0..inner {
                 let (kb, rb) = match tiling.order {
                     Order::ChannelsOuter => (o, i),
                     Order::RowsOuter => (i, o),
                 };
-                let (k0, r0) = (kb * tiling.channels, rb * tiling.rows);
-                let (k1, r1) = ((k0 + tiling.channels).min(channels), (r0 + tiling.rows).min(rows));
-                let work = (k1 - k0) * (r1 - r0);
+                let k0 = kb * tiling.channels;
+                let some_channels = tiling.channels.min(channels - k0);
+                let some_rows = tiling.rows.min(rows - rb * tiling.rows);
+                let work = some_channels * some_rows;
                 let mut tile = Tile {
-                    compute: share(array.cycles, done, done + work, all),
+                    compute: compute.next(work),
                     ..Tile::default()
                 };
-                for (t, &bits) in edge_bits.iter().enumerate() {
-                    tile.array[t] = share(bits, done, done + work, all);
+                for (bits, deal) in tile.array.iter_mut().zip(&mut edges) {
+                    *bits = deal.next(work);
                 }
-                done += work;
-                self.loads(&mut tile, (kb, k0, k1), (rb, r0, r1), blocks_k)?;
+                let new_weights = match tiling.order {
+                    Order::ChannelsOuter => rb == 0,
+                    Order::RowsOuter => blocks_k > 1 || rb == 0,
+                };
+                if new_weights {
+                    for (t, deal) in weights.iter_mut().enumerate() {
+                        if kb == 0 {
+                            deal.restart();
+                        }
+                        let bits = deal.next(some_channels);
+                        if layout.routes[t].home.is_some() {
+                            tile.load[t] = bursts(bits.into(), layout.burst)?;
+                        }
+                    }
+                }
+                // channel blocks of one group read the same inputs: those of the block before are still there if
+                // they were of the same group and the same rows
+                let same_group = kb > 0
+                    && tiling.channels < extents.nest.k
+                    && k0 / extents.nest.k == (k0 - 1) / extents.nest.k;
+                let same_rows = tiling.order == Order::RowsOuter || tiling.rows >= rows;
+                if extents.input_streams && layout.routes[2].home.is_some() && !(same_group && same_rows) {
+                    tile.load[2] = inputs.get(some_channels, some_rows, || {
+                        bursts(extents.input_tile(some_channels, some_rows), layout.burst)
+                    })?;
+                }
+                if extents.output_streams && layout.routes[3].home.is_some() {
+                    tile.store[3] = outputs.get(some_channels, some_rows, || {
+                        bursts(extents.output_tile(some_channels, some_rows), layout.burst)
+                    })?;
+                }
                 each(tile)?;
             }
-        }
-        Ok(())
-    }
-
-    fn loads(
-        &self,
-        tile: &mut Tile,
-        (kb, k0, k1): (u64, u64, u64),
-        (rb, r0, r1): (u64, u64, u64),
-        blocks_k: u64,
-    ) -> Result<(), Overflow> {
-        let Self {
-            extents,
-            tiling,
-            layout: Layout { routes, burst, .. },
-        } = self;
-        let (channels, rows) = (extents.channels(), extents.rows());
-        let new_weights = match tiling.order {
-            Order::ChannelsOuter => rb == 0,
-            Order::RowsOuter => blocks_k > 1 || rb == 0,
-        };
-        if new_weights {
-            for (t, bits) in [extents.weights, extents.indices].into_iter().enumerate() {
-                if routes[t].home.is_some() {
-                    tile.load[t] = bursts(share(bits, k0, k1, channels).into(), *burst)?;
-                }
-            }
-        }
-        // channel blocks of one group read the same inputs: those of the block before are still there if they
-        // were of the same group and the same rows
-        let same_group =
-            kb > 0 && tiling.channels < extents.nest.k && k0 / extents.nest.k == (k0 - 1) / extents.nest.k;
-        let same_rows = tiling.order == Order::RowsOuter || tiling.rows >= rows;
-        if extents.input_streams && routes[2].home.is_some() && !(same_group && same_rows) {
-            tile.load[2] = bursts(extents.input_tile(k1 - k0, r1 - r0), *burst)?;
-        }
-        if extents.output_streams && routes[3].home.is_some() {
-            tile.store[3] = bursts(extents.output_tile(k1 - k0, r1 - r0), *burst)?;
         }
         Ok(())
     }
@@ -166,10 +235,6 @@ fn only(bits: [u64; 4], keep: impl Fn(usize) -> bool) -> [u64; 4] {
     std::array::from_fn(|t| if keep(t) { bits[t] } else { 0 })
 }
 
-fn sum(bits: [u64; 4]) -> u128 {
-    bits.iter().map(|&b| u128::from(b)).sum()
-}
-
 fn plus(a: [u64; 4], b: [u64; 4]) -> Result<[u64; 4], Overflow> {
     Ok([
         add(a[0], b[0])?,
@@ -193,13 +258,8 @@ pub(super) fn run(
         layout,
     };
     let Layout { routes, serial, .. } = layout;
-    let port = |memory: usize, bits: u128| {
-        let width = memories[memory].bits_per_cycle.value.max(1);
-        match u64::try_from(bits) {
-            Ok(bits) => Ok(bits.div_ceil(width)),
-            Err(_) => fit(bits.div_ceil(width.into())),
-        }
-    };
+    let widths: Vec<u64> = memories.iter().map(|m| m.bits_per_cycle.value.max(1)).collect();
+    let mut needs = vec![0u64; memories.len()];
 
     let mut stalls = Stalls::default();
     let mut cycles = 0u64;
@@ -207,42 +267,60 @@ pub(super) fn run(
     // tiles before, at and after the array
     let mut stored = Tile::default();
     let mut current: Option<Tile> = None;
-    let mut step = |current: Tile, next: Tile, stored: Tile| -> Result<(), Overflow> {
-        let mut longest = current.compute;
-        let mut bound = [0; 4];
-        for (m, _) in memories.iter().enumerate() {
+    let mut step = |current: &Tile, next: &Tile, stored: &Tile| -> Result<(), Overflow> {
+        needs.fill(0);
+        let mut apart_bits = 0;
+        for t in 0..4 {
+            let inner = &mut needs[routes[t].inner];
+            *inner = add(*inner, current.array[t])?;
+            if serial[t] {
+                apart_bits = add(apart_bits, add(current.load[t], current.store[t])?)?;
+            } else {
+                needs[dram] = add(needs[dram], add(next.load[t], stored.store[t])?)?;
+            }
+        }
+        let (mut longest, mut bound) = (current.compute, None);
+        for (m, (&bits, width)) in needs.iter().zip(&widths).enumerate() {
+            // most ports have time to spare: a product says so without a division
+            if bits > 0 && longest.checked_mul(*width).is_none_or(|room| bits > room) {
+                (longest, bound) = (bits.div_ceil(*width), Some(m));
+            }
+        }
+        if let Some(m) = bound {
             let mut bits = only(current.array, |t| routes[t].inner == m);
             if m == dram {
                 bits = plus(bits, only(plus(next.load, stored.store)?, |t| !serial[t]))?;
             }
-            let taken = port(m, sum(bits))?;
-            if taken > longest {
-                (longest, bound) = (taken, bits);
-            }
+            stalls.charge(longest - current.compute, bits)?;
         }
-        let apart = only(plus(current.load, current.store)?, |t| serial[t]);
-        let apart_cycles = port(dram, sum(apart))?;
-        stalls.charge(longest - current.compute, bound)?;
-        stalls.charge(apart_cycles, apart)?;
+        let mut apart_cycles = 0;
+        if apart_bits > 0 {
+            apart_cycles = apart_bits.div_ceil(widths[dram]);
+            stalls.charge(
+                apart_cycles,
+                only(plus(current.load, current.store)?, |t| serial[t]),
+            )?;
+        }
         cycles = add(cycles, add(longest, apart_cycles)?)?;
         Ok(())
     };
-    plan.tiles(array, &mut |tile| {
+    let none = Tile::default();
+    plan.tiles(array, |tile| {
         moved = (plus(moved.0, tile.load)?, plus(moved.1, tile.store)?);
-        match current {
+        match &current {
             // the first load stands alone
-            None => step(Tile::default(), tile, Tile::default())?,
+            None => step(&none, &tile, &none)?,
             Some(before) => {
-                step(before, tile, stored)?;
-                stored = before;
+                step(before, &tile, &stored)?;
+                stored = *before;
             }
         }
         current = Some(tile);
         Ok(())
     })?;
-    if let Some(last) = current {
-        step(last, Tile::default(), stored)?;
-        step(Tile::default(), Tile::default(), last)?;
+    if let Some(last) = &current {
+        step(last, &none, &stored)?;
+        step(&none, &none, last)?;
     }
 
     let mut causes = array.causes;

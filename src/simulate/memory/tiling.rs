@@ -7,6 +7,7 @@ use crate::simulate::count::fit;
 use crate::simulate::engine::ArrayRun;
 use crate::simulate::{LayerWork, SimulateError};
 use crate::units::Overflow;
+use std::cmp::Reverse;
 
 /// The most tiles of a layer: 2^24, a fraction of a second to step through.
 const MAX_TILES: u128 = 1 << 24;
@@ -98,9 +99,46 @@ impl Extents {
         part_up(rows, channels.into(), self.channels().into())
     }
 
+    /// Whether the weights and indices of so many channels fit their buffers, the features left aside.
+    fn weights_fit(&self, channels: u64, memories: &[Memory], layout: &Layout) -> bool {
+        let streams = channels < self.channels();
+        let bits =
+            [self.weights, self.indices].map(|b| part_up(b.into(), channels.into(), self.channels().into()));
+        memories.iter().enumerate().all(|(m, memory)| {
+            let MemoryKind::Buffer { capacity, .. } = memory.kind else {
+                return true;
+            };
+            let needed: u128 = (0..2)
+                .filter(|&t| layout.routes[t].home == Some(m))
+                .map(|t| {
+                    if streams && layout.double[t] {
+                        2 * bits[t]
+                    } else {
+                        bits[t]
+                    }
+                })
+                .sum();
+            needed <= u128::from(capacity.bits())
+        })
+    }
+
+    /// Bits of each tensor, all of it.
+    fn whole(&self) -> [u128; 4] {
+        let samples = u128::from(self.nest.n);
+        [
+            self.weights.into(),
+            self.indices.into(),
+            u128::from(self.input) * samples,
+            u128::from(self.output) * samples,
+        ]
+    }
+
     /// Bits of each tensor that a tile of this tiling takes in a buffer; `double` where the buffer overlaps
     /// loads with compute.
     fn footprint(&self, tiling: Tiling, double: [bool; 4]) -> [u128; 4] {
+        if tiling.channels >= self.channels() && tiling.rows >= self.rows() {
+            return self.whole();
+        }
         let share = |bits: u64| part_up(bits.into(), tiling.channels.into(), self.channels().into());
         let (blocks_k, blocks_r) = (
             self.channels().div_ceil(tiling.channels),
@@ -172,6 +210,9 @@ impl Extents {
 
 /// `ceil(a · b / c)`, saturating; in 64 bits where they suffice.
 fn part_up(a: u128, b: u128, c: u128) -> u128 {
+    if b == c {
+        return a;
+    }
     let wide = a.saturating_mul(b);
     match (u64::try_from(wide), u64::try_from(c)) {
         (Ok(wide), Ok(c)) => wide.div_ceil(c).into(),
@@ -179,48 +220,109 @@ fn part_up(a: u128, b: u128, c: u128) -> u128 {
     }
 }
 
-/// Block sizes, at most two for each power of two.
-#[derive(Debug, Clone, Copy)]
-struct Sizes {
-    list: [u64; 256],
-    len: usize,
+/// Adds a size that is smaller than all before it; others are left out.
+fn push(sizes: &mut Vec<u64>, size: u64) {
+    if sizes.last().is_none_or(|&last| size < last) {
+        sizes.push(size);
+    }
 }
 
-impl Sizes {
-    fn as_slice(&self) -> &[u64] {
-        &self.list[..self.len]
-    }
-
-    /// Adds a size that is smaller than all before it; others are left out.
-    fn push(&mut self, size: u64) {
-        if self.len == 0 || size < self.list[self.len - 1] {
-            self.list[self.len] = size;
-            self.len += 1;
+/// The extent cut in 1, 2, 3, 4, 6, 8, 12, … blocks, down to blocks of 1: descending sizes, `scale` times each.
+fn cut(sizes: &mut Vec<u64>, extent: u64, scale: u64) {
+    let mut cuts = 1u64;
+    while cuts < extent {
+        push(sizes, extent.div_ceil(cuts) * scale);
+        if cuts > 1 {
+            push(sizes, extent.div_ceil((cuts / 2 * 3).min(extent)) * scale);
         }
+        cuts = cuts.saturating_mul(2);
+    }
+    push(sizes, scale);
+}
+
+/// Block sizes of two nested loops, descending: whole inner ranges, then parts of one.
+fn nested(inner: u64, outer: u64) -> Vec<u64> {
+    let mut sizes = Vec::with_capacity(32);
+    cut(&mut sizes, outer, inner);
+    cut(&mut sizes, inner, 1);
+    sizes
+}
+
+/// Tilings of a layer, as a search goes through them.
+struct Search<'a> {
+    extents: Extents,
+    memories: &'a [Memory],
+    layout: &'a Layout,
+}
+
+impl<'a> Search<'a> {
+    /// The first memory that a tiling does not fit: with the bits needed and the bits there.
+    fn over(&self, tiling: Tiling) -> Option<(&'a Memory, u128, u64)> {
+        let bits = self.extents.footprint(tiling, self.layout.double);
+        self.memories.iter().enumerate().find_map(|(m, memory)| {
+            let MemoryKind::Buffer { capacity, .. } = memory.kind else {
+                return None;
+            };
+            let needed: u128 = (0..4)
+                .filter(|&t| self.layout.routes[t].home == Some(m))
+                .map(|t| bits[t])
+                .sum();
+            (needed > u128::from(capacity.bits())).then(|| (memory, needed, capacity.bits()))
+        })
     }
 
-    /// The extent cut in 1, 2, 3, 4, 6, 8, 12, … blocks, down to blocks of 1: descending sizes, `scale` times each.
-    fn cut(&mut self, extent: u64, scale: u64) {
-        let mut cuts = 1u64;
-        while cuts < extent {
-            self.push(extent.div_ceil(cuts) * scale);
-            if cuts > 1 {
-                self.push(extent.div_ceil((cuts / 2 * 3).min(extent)) * scale);
-            }
-            cuts = cuts.saturating_mul(2);
-        }
-        self.push(scale);
-    }
-
-    /// Block sizes of two nested loops: whole inner ranges, then parts of one.
-    fn nested(inner: u64, outer: u64) -> Self {
-        let mut sizes = Self {
-            list: [0; 256],
-            len: 0,
+    /// The best tiling and its tiles; `None` if none fits. See [`choose`].
+    fn best(&self) -> Option<(u128, Tiling)> {
+        let extents = &self.extents;
+        let nest = &extents.nest;
+        // windows that leave no gap: cutting rows never loads less, so one tile, where it fits, is best
+        let gapless = nest.stride[0] <= (nest.r - 1).saturating_mul(nest.dilation[0]).saturating_add(1);
+        let whole = Tiling {
+            channels: extents.channels(),
+            rows: extents.rows(),
+            order: Order::ChannelsOuter,
         };
-        sizes.cut(outer, inner);
-        sizes.cut(inner, 1);
-        sizes
+        if gapless && self.over(whole).is_none() {
+            return Some((1, whole));
+        }
+        let mut best: Option<(u128, u128, Tiling)> = None;
+        // no rows allow more channels than the weights alone do
+        let all_channels = nested(nest.k, nest.g);
+        let roomy = |c: &u64| extents.weights_fit(*c, self.memories, self.layout);
+        let first = all_channels.iter().position(roomy)?;
+        let most_channels = all_channels[first];
+        let least_blocks = u128::from(extents.channels().div_ceil(most_channels));
+        for rows in nested(nest.p, nest.n) {
+            let blocks = u128::from(extents.rows().div_ceil(rows));
+            if let Some((loads, tiles, before)) = best {
+                let (least, fewest) = (extents.least_loads(rows), least_blocks * blocks);
+                let tied = fewest == tiles && before.channels < most_channels;
+                if least > loads || (least == loads && fewest >= tiles && !tied) {
+                    continue;
+                }
+            }
+            let with = |channels: u64, order: Order| Tiling {
+                channels,
+                rows,
+                order,
+            };
+            let fitting = all_channels[first..]
+                .iter()
+                .find(|&&channels| self.over(with(channels, Order::ChannelsOuter)).is_none());
+            let Some(&channels) = fitting else { continue };
+            let tiles = u128::from(extents.channels().div_ceil(channels)) * blocks;
+            for order in [Order::ChannelsOuter, Order::RowsOuter] {
+                let tiling = with(channels, order);
+                let loads = extents.loads(tiling);
+                let better = best.is_none_or(|(least, count, before)| {
+                    (loads, tiles, Reverse(channels)) < (least, count, Reverse(before.channels))
+                });
+                if better {
+                    best = Some((loads, tiles, tiling));
+                }
+            }
+        }
+        best.map(|(_, tiles, tiling)| (tiles, tiling))
     }
 }
 
@@ -235,65 +337,12 @@ pub(super) fn choose(
     memories: &[Memory],
     layout: &Layout,
 ) -> Result<Tiling, SimulateError> {
-    let extents = Extents::new(work, array).map_err(SimulateError::overflow(work))?;
-    let nest = &extents.nest;
-    let over = |tiling: Tiling| {
-        let bits = extents.footprint(tiling, layout.double);
-        memories.iter().enumerate().find_map(|(m, memory)| {
-            let MemoryKind::Buffer { capacity, .. } = memory.kind else {
-                return None;
-            };
-            let needed: u128 = (0..4)
-                .filter(|&t| layout.routes[t].home == Some(m))
-                .map(|t| bits[t])
-                .sum();
-            (needed > u128::from(capacity.bits())).then(|| (memory, needed, capacity.bits()))
-        })
+    let search = Search {
+        extents: Extents::new(work, array).map_err(SimulateError::overflow(work))?,
+        memories,
+        layout,
     };
-    // windows that leave no gap: cutting rows never loads less, so one tile, where it fits, is best
-    let gapless = nest.stride[0] <= (nest.r - 1).saturating_mul(nest.dilation[0]).saturating_add(1);
-    let whole = Tiling {
-        channels: extents.channels(),
-        rows: extents.rows(),
-        order: Order::ChannelsOuter,
-    };
-    if gapless && over(whole).is_none() {
-        return Ok(whole);
-    }
-    let mut best: Option<(u128, u128, Tiling)> = None;
-    let (all_channels, all_rows) = (Sizes::nested(nest.k, nest.g), Sizes::nested(nest.p, nest.n));
-    for &rows in all_rows.as_slice() {
-        if best.is_some_and(|(loads, _, _)| extents.least_loads(rows) > loads) {
-            continue;
-        }
-        let fitting = all_channels.as_slice().iter().find(|&&channels| {
-            over(Tiling {
-                channels,
-                rows,
-                order: Order::ChannelsOuter,
-            })
-            .is_none()
-        });
-        let Some(&channels) = fitting else { continue };
-        for order in [Order::ChannelsOuter, Order::RowsOuter] {
-            let tiling = Tiling {
-                channels,
-                rows,
-                order,
-            };
-            let tiles =
-                u128::from(extents.channels().div_ceil(channels)) * u128::from(extents.rows().div_ceil(rows));
-            let loads = extents.loads(tiling);
-            let better = best.is_none_or(|(least, count, before)| {
-                (loads, tiles, std::cmp::Reverse(channels))
-                    < (least, count, std::cmp::Reverse(before.channels))
-            });
-            if better {
-                best = Some((loads, tiles, tiling));
-            }
-        }
-    }
-    if let Some((_, tiles, tiling)) = best {
+    if let Some((tiles, tiling)) = search.best() {
         if tiles > MAX_TILES {
             return Err(SimulateError::TooManyTiles {
                 layer: work.name.into(),
@@ -308,8 +357,9 @@ pub(super) fn choose(
         rows: 1,
         order: Order::ChannelsOuter,
     };
-    let (memory, needed, available) =
-        over(smallest).ok_or_else(|| SimulateError::overflow(work)(Overflow))?;
+    let (memory, needed, available) = search
+        .over(smallest)
+        .ok_or_else(|| SimulateError::overflow(work)(Overflow))?;
     let stays = !work.input_from_dram || !work.output_to_dram;
     let home = memories.iter().position(|m| m.name == memory.name);
     let holds_stay = TENSORS.iter().enumerate().any(|(t, _)| {
@@ -335,10 +385,9 @@ mod tests {
 
     #[test]
     fn block_sizes_cover_the_ends() {
-        assert_eq!(Sizes::nested(1, 1).as_slice(), [1]);
-        assert_eq!(Sizes::nested(7, 1).as_slice(), [7, 4, 3, 2, 1]);
-        assert_eq!(Sizes::nested(4, 3).as_slice(), [12, 8, 4, 2, 1]);
-        let most = Sizes::nested(u64::MAX / 4, 3);
-        assert_eq!(most.as_slice().last(), Some(&1));
+        assert_eq!(nested(1, 1), [1]);
+        assert_eq!(nested(7, 1), [7, 4, 3, 2, 1]);
+        assert_eq!(nested(4, 3), [12, 8, 4, 2, 1]);
+        assert_eq!(nested(u64::MAX / 4, 3).last(), Some(&1));
     }
 }
