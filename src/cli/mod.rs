@@ -14,6 +14,7 @@ mod progress;
 mod recipe;
 mod reports;
 mod request;
+mod scalesim;
 mod screen;
 mod workload;
 

@@ -32,7 +32,7 @@ pub(super) struct Known {
 }
 
 /// Words of half a buffer, in whole sets.
-fn half(sram_words: u64) -> u64 {
+pub(super) fn half(sram_words: u64) -> u64 {
     sram_words / 100 * SETS
 }
 
@@ -72,7 +72,7 @@ pub(super) fn closed(known: Known, flow: Flow, tiling: &Tiling, sram_words: u64,
     fetches.finish(words - full * half)
 }
 
-/// DRAM reads of an operand by walking through its requests.
+/// DRAM reads of an operand by walking through its requests word by word.
 pub(super) fn walked(operand: &Operand, tiling: &Tiling, sram_words: u64, first: i64) -> Access {
     let half = half(sram_words);
     let mut fetches = Fetches::new(sram_words, first);
@@ -107,7 +107,7 @@ pub(super) fn walked(operand: &Operand, tiling: &Tiling, sram_words: u64, first:
 
 /// The prefetches of one read buffer.
 #[derive(Debug)]
-struct Fetches {
+pub(super) struct Fetches {
     half: u64,
     set: u64,
     /// Cycle of the first request.
@@ -118,7 +118,7 @@ struct Fetches {
 }
 
 impl Fetches {
-    fn new(sram_words: u64, first: i64) -> Self {
+    pub(super) fn new(sram_words: u64, first: i64) -> Self {
         Self {
             half: half(sram_words),
             set: sram_words / 100,
@@ -128,12 +128,12 @@ impl Fetches {
         }
     }
 
-    fn complete(&mut self, cycle: i64) {
+    pub(super) fn complete(&mut self, cycle: i64) {
         self.full += 1;
         self.last = cycle;
     }
 
-    fn finish(&self, held: u64) -> Access {
+    pub(super) fn finish(&self, held: u64) -> Access {
         if self.full == 0 {
             let sets = held.div_ceil(self.set);
             return Access {

@@ -7,8 +7,8 @@
 //! | the topology CSV: convolutions, matrix products, N:M | `topology` |
 //! | how a layer falls onto the array, and which words move in which cycle | `tiling`, `streams` |
 //! | sparse weights: products left, index words | `sparsity` |
-//! | `InterfaceBandwidth : CALC`: DRAM traffic without stalls | `calc` |
-//! | `InterfaceBandwidth : USER`: DRAM traffic and stalls | `replay` |
+//! | `InterfaceBandwidth : CALC`: DRAM traffic without stalls | `calc`, run by run in `runs` |
+//! | `InterfaceBandwidth : USER`: DRAM traffic and stalls | `replay`; the corrected read buffer in `halves` |
 //! | the write buffer of both | `writes` |
 //! | counts and cycles of a layer | `traffic` |
 //! | rows, CSV, table | `report` |
@@ -21,9 +21,11 @@
 mod calc;
 mod config;
 mod error;
+mod halves;
 mod ini;
 mod replay;
 mod report;
+mod runs;
 mod sparsity;
 mod streams;
 mod tiling;

@@ -1,18 +1,17 @@
 //! `USER`: DRAM delivers a given number of words a cycle, and the array waits for what has not come.
 //!
-//! The prefetch stream of an operand is cut into sets of a hundredth of its SRAM. A window of sets stands for the half
+//! SCALE-Sim's read buffer: the prefetch stream of an operand is cut into sets of a hundredth of its SRAM. A window of sets stands for the half
 //! that the array reads; a word that is not in it moves the window on, circularly, by the sets that the other half
 //! holds, and those must have been delivered by then. Waiting for either operand, or for room in the write buffer,
 //! stops the whole array.
 
-use super::Mode;
 use super::calc::Access;
 use super::streams::Operand;
 use super::tiling::{Flow, Tiling};
 use super::writes::WriteBuffer;
 
 /// Cycles between DRAM and SRAM, and between SRAM and array.
-const LATENCY: i64 = 1;
+pub(super) const LATENCY: i64 = 1;
 
 /// What a replay finds of a layer.
 #[derive(Debug, Clone, Copy)]
@@ -34,9 +33,14 @@ pub(super) struct Fetching {
     pub(super) sram_words: u64,
     /// Words a cycle.
     pub(super) bandwidth: u64,
-    /// Index words that come with so many weights, as a fraction.
-    pub(super) indices: (u64, u64),
-    pub(super) mode: Mode,
+}
+
+/// A buffer between DRAM and the array.
+pub(super) trait Reads {
+    /// Serves one word; `offset` is when, after the row's cycle, the words before it were served.
+    fn serve(&mut self, word: u32, cycle: i64, offset: &mut i64);
+    /// What DRAM delivered.
+    fn access(&self) -> Access;
 }
 
 /// Which sets hold a word: the sets of word i are `sets[starts[i]..starts[i + 1]]`, ascending.
@@ -58,54 +62,34 @@ pub(super) struct ReadBuffer {
     window: u32,
     step: u32,
     first: u32,
-    /// Words of a set, and of the last one.
-    set: u64,
-    tail: u64,
-    fetching: Fetching,
+    /// Lines of a prefetch.
+    lines: u64,
+    bandwidth: u64,
     /// Cycle in which the last prefetch was complete.
     delivered: i64,
     start: i64,
     reads: u64,
 }
 
-/// The stream in which DRAM delivers: SCALE-Sim fetches a word again for every window of a convolution that holds it;
-/// here a word is left out while it is among those of the half buffer being filled.
-fn deliver(operand: &Operand, half: u64, mode: Mode, mut word: impl FnMut(u32)) {
-    let mut absent = vec![false; if operand.absent.is_empty() { 0 } else { operand.words }];
-    for &a in &operand.absent {
-        absent[a as usize] = true;
-    }
-    let held = |w: u32| absent.get(w as usize).is_none_or(|absent| !absent);
-    if mode == Mode::Compatible {
-        operand.prefetch(|w| {
-            if held(w) {
-                word(w);
-            }
-        });
-        return;
-    }
-    let mut taken = vec![0u32; operand.words];
-    let (mut now, mut filled) = (1, 0);
+/// Calls `word` with the words that DRAM delivers; one comes again for every window of a convolution that holds it.
+fn deliver(operand: &Operand, absent: &[bool], mut word: impl FnMut(u32)) {
     operand.prefetch(|w| {
-        let seen = &mut taken[w as usize];
-        if *seen == now || !held(w) {
-            return;
+        if absent.get(w as usize).is_none_or(|absent| !absent) {
+            word(w);
         }
-        *seen = now;
-        filled += 1;
-        if filled == half {
-            (now, filled) = (now + 1, 0);
-        }
-        word(w);
     });
 }
 
 /// Counts the stream and finds the sets of every word; a word twice in one set is there once.
-fn whereabouts(operand: &Operand, set: u64, half: u64, mode: Mode) -> (Whereabouts, u64) {
+fn whereabouts(operand: &Operand, set: u64) -> (Whereabouts, u64) {
+    let mut absent = vec![false; if operand.absent.is_empty() { 0 } else { operand.words }];
+    for &word in &operand.absent {
+        absent[word as usize] = true;
+    }
     let mut starts = vec![0u32; operand.words + 2];
     let mut last = vec![u32::MAX; operand.words];
     let mut length = 0;
-    deliver(operand, half, mode, |w| {
+    deliver(operand, &absent, |w| {
         let (w, id) = (w as usize, (length / set) as u32);
         if last[w] != id {
             last[w] = id;
@@ -119,7 +103,7 @@ fn whereabouts(operand: &Operand, set: u64, half: u64, mode: Mode) -> (Whereabou
     let mut sets = vec![0u32; starts[operand.words + 1] as usize];
     last.fill(u32::MAX);
     let mut n = 0;
-    deliver(operand, half, mode, |w| {
+    deliver(operand, &absent, |w| {
         let (w, id) = (w as usize, (n / set) as u32);
         if last[w] != id {
             last[w] = id;
@@ -137,7 +121,7 @@ impl ReadBuffer {
         let half = fetching.sram_words / 2;
         let set = fetching.sram_words.div_ceil(100);
         let most = half.div_ceil(set);
-        let (at, length) = whereabouts(operand, set, most * set, fetching.mode);
+        let (at, length) = whereabouts(operand, set);
         // a last set, which may be empty, ends the stream
         let count = length / set + 1;
         let window = most.min(count);
@@ -150,7 +134,10 @@ impl ReadBuffer {
                 found[word as usize] = u32::MAX;
             }
         }
-        let mut buffer = Self {
+        let lines = half.div_ceil(fetching.bandwidth);
+        let stream = operand.prefetch_length().div_ceil(fetching.bandwidth);
+        let first = lines.min(stream);
+        Self {
             at,
             found,
             moves: 1,
@@ -158,54 +145,20 @@ impl ReadBuffer {
             window: window as u32,
             step: step as u32,
             first: 0,
-            set,
-            tail: length % set,
-            fetching,
+            lines,
+            bandwidth: fetching.bandwidth,
             delivered: -1,
-            start: 0,
-            reads: 0,
-        };
-        let lines = match fetching.mode {
-            Mode::Compatible => {
-                let stream = operand.prefetch_length().div_ceil(fetching.bandwidth);
-                let lines = half.div_ceil(fetching.bandwidth).min(stream);
-                buffer.reads = lines * fetching.bandwidth;
-                lines
-            }
-            Mode::Corrected => buffer.fetch(0, window),
-        };
-        buffer.start = -(lines as i64);
-        buffer
-    }
-
-    /// Counts the words of so many sets from one on, with their indices; returns the cycles that they take.
-    fn fetch(&mut self, from: u64, sets: u64) -> u64 {
-        let count = u64::from(self.count);
-        let last = count - 1;
-        let holds_last = sets > (last + count - from) % count;
-        let words = if holds_last { (sets - 1) * self.set + self.tail } else { sets * self.set };
-        let (indices, weights) = self.fetching.indices;
-        let words = words + (words * indices).div_ceil(weights);
-        self.reads += words;
-        words.div_ceil(self.fetching.bandwidth)
+            start: -(first as i64),
+            reads: first * fetching.bandwidth,
+        }
     }
 
     /// Moves the window on.
     fn advance(&mut self) {
-        let lines = match self.fetching.mode {
-            Mode::Compatible => {
-                let lines = (self.fetching.sram_words / 2).div_ceil(self.fetching.bandwidth);
-                self.reads += lines * self.fetching.bandwidth;
-                lines
-            }
-            Mode::Corrected => {
-                let from = (self.first + self.window) % self.count;
-                self.fetch(u64::from(from), u64::from(self.step))
-            }
-        };
+        self.reads += self.lines * self.bandwidth;
         self.first = (self.first + self.step) % self.count;
         self.moves += 1;
-        self.delivered += lines as i64 + LATENCY;
+        self.delivered += self.lines as i64 + LATENCY;
     }
 
     fn in_window(&self, word: usize) -> bool {
@@ -217,26 +170,24 @@ impl ReadBuffer {
         })
     }
 
-    /// Serves one word; `offset` is when, after the row's cycle, the words before it were served.
-    #[inline]
-    fn serve(&mut self, word: u32, cycle: i64, offset: &mut i64) {
-        if self.found[word as usize] < self.moves {
-            self.look(word as usize, cycle, offset);
-        }
-    }
-
     #[cold]
     fn look(&mut self, word: usize, cycle: i64, offset: &mut i64) {
         while !self.in_window(word) {
             self.advance();
             let wait = self.delivered - (cycle + *offset);
-            match self.fetching.mode {
-                // the tool's issue 130: a wait is added twice, and time to spare once
-                Mode::Compatible => *offset += if wait > 0 { 2 * wait } else { wait },
-                Mode::Corrected => *offset += wait.max(0),
-            }
+            // the tool's issue 130: a wait is added twice, and time to spare is taken off
+            *offset += if wait > 0 { 2 * wait } else { wait };
         }
         self.found[word] = self.moves;
+    }
+}
+
+impl Reads for ReadBuffer {
+    #[inline]
+    fn serve(&mut self, word: u32, cycle: i64, offset: &mut i64) {
+        if self.found[word as usize] < self.moves {
+            self.look(word as usize, cycle, offset);
+        }
     }
 
     fn access(&self) -> Access {
@@ -249,9 +200,9 @@ impl ReadBuffer {
 }
 
 /// Replays a layer row by row.
-pub(super) fn replay(
+pub(super) fn replay<R: Reads>(
     operands: [&Operand; 2],
-    mut buffers: [ReadBuffer; 2],
+    mut buffers: [R; 2],
     mut writes: WriteBuffer,
     tiling: &Tiling,
 ) -> Replayed {

@@ -246,12 +246,19 @@ impl Operand {
         }
     }
 
-    fn lead(&self, tiling: &Tiling) -> u64 {
+    /// Rows of a fold before the first word of a stream.
+    #[allow(clippy::unused_self, reason = "streams alone have a lead")]
+    pub(super) fn lead(&self, tiling: &Tiling) -> u64 {
         if tiling.dataflow == Dataflow::OutputStationary {
             0
         } else {
             tiling.h
         }
+    }
+
+    /// Whether a row takes a whole block of words at once.
+    pub(super) fn in_blocks(&self) -> bool {
+        self.block.is_some()
     }
 
     /// Whether a memory holds the word.

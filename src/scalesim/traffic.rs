@@ -3,7 +3,9 @@
 use super::calc::{self, Access, Known};
 use super::config::{Config, Interface};
 use super::error::ScaleSimError;
+use super::halves::Halves;
 use super::replay::{self, Fetching, ReadBuffer};
+use super::runs;
 use super::sparsity::{self, Pattern, Storage};
 use super::streams::{self, Operand};
 use super::tiling::{Flow, Tiling};
@@ -202,35 +204,42 @@ impl<'a> Job<'a> {
     }
 
     fn user(&self, bandwidth: [u64; 3]) -> Result<Moved, ScaleSimError> {
-        let [ifmap_words, filter_words, ofmap_words] = self.config.sram_words;
-        let [mut ifmap_bandwidth, mut filter_bandwidth, mut ofmap_bandwidth] = bandwidth;
-        if self.mode == Mode::Compatible {
-            let banks = self.config.banks.ok_or_else(|| ScaleSimError::Unsupported {
-                layer: self.layer.name.clone(),
-                message: "SCALE-Sim takes the read bandwidth from `[layout]`, which the cfg file does not have".into(),
-                help: "add `[layout]` with `IfmapSRAMBankBandwidth` and `FilterSRAMBankBandwidth`, or leave `--scalesim-compat` out".into(),
-            })?;
-            (ifmap_bandwidth, filter_bandwidth) = (banks.ifmap, banks.filter);
-            ofmap_bandwidth = bandwidth[0];
-        }
-        let fetching = |sram_words, bandwidth, indices| Fetching {
-            sram_words,
-            bandwidth,
-            indices,
-            mode: self.mode,
-        };
-        let (ifmap, filter) = (self.ifmap()?, self.filter()?);
-        for (operand, name) in [(&ifmap, "ifmap"), (&filter, "filter")] {
-            if operand.prefetch_length() > u64::from(u32::MAX) {
-                return Err(too_large(self.layer, name, operand.prefetch_length()));
+        let sram_words = self.config.sram_words;
+        let operands = [self.ifmap()?, self.filter()?];
+        let by_ref = [&operands[0], &operands[1]];
+        let run = match self.mode {
+            Mode::Compatible => {
+                let banks = self.config.banks.ok_or_else(|| ScaleSimError::Unsupported {
+                    layer: self.layer.name.clone(),
+                    message: "SCALE-Sim takes the read bandwidth from `[layout]`, which the cfg file does not have".into(),
+                    help: "add `[layout]` with `IfmapSRAMBankBandwidth` and `FilterSRAMBankBandwidth`, or leave `--scalesim-compat` out".into(),
+                })?;
+                for (operand, name) in by_ref.into_iter().zip(["ifmap", "filter"]) {
+                    if operand.prefetch_length() > MOST_WORDS {
+                        return Err(too_large(self.layer, name, operand.prefetch_length()));
+                    }
+                }
+                let buffer = |which: usize, bandwidth| {
+                    let fetching = Fetching {
+                        sram_words: sram_words[which],
+                        bandwidth,
+                    };
+                    ReadBuffer::new(by_ref[which], fetching)
+                };
+                let writes = WriteBuffer::new(sram_words[2], bandwidth[0], self.mode);
+                replay::replay(by_ref, [buffer(0, banks.ifmap), buffer(1, banks.filter)], writes, &self.tiling)
             }
-        }
-        let buffers = [
-            ReadBuffer::new(&ifmap, fetching(ifmap_words, ifmap_bandwidth, (0, 1))),
-            ReadBuffer::new(&filter, fetching(filter_words, filter_bandwidth, self.indices())),
-        ];
-        let writes = WriteBuffer::new(ofmap_words, ofmap_bandwidth, self.mode);
-        let run = replay::replay([&ifmap, &filter], buffers, writes, &self.tiling);
+            Mode::Corrected => {
+                let buffer = |which: usize, indices| {
+                    let (_, reads) = self.calc_reads(which)?;
+                    let words = reads.words;
+                    Ok(Halves::new(by_ref[which], sram_words[which], words, bandwidth[which], indices))
+                };
+                let buffers = [buffer(0, (0, 1))?, buffer(1, self.indices())?];
+                let writes = WriteBuffer::new(sram_words[2], bandwidth[2], self.mode);
+                replay::replay(by_ref, buffers, writes, &self.tiling)
+            }
+        };
         Ok(Moved {
             stalls: run.stalls,
             last: run.last,
@@ -326,6 +335,7 @@ impl<'a> Job<'a> {
             Some(known) if !calc::needs_walk(known, flow, tiling, sram_words) => {
                 calc::closed(known, flow, tiling, sram_words, first)
             }
+            _ if runs::has_runs(&operand) => runs::walked(&operand, tiling, sram_words, first),
             _ => calc::walked(&operand, tiling, sram_words, first),
         };
         Ok(((first, last), dram))
