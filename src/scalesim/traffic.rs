@@ -18,6 +18,8 @@ use crate::units::{Overflow, add, mul, product};
 
 /// Addresses of an operand in a replay.
 const MOST_WORDS: u64 = 1 << 28;
+/// Cycles, and words written, of a replay row by row: minutes.
+const MOST_REQUESTS: u64 = 1 << 34;
 /// Folds whose portions SCALE-Sim adds one by one; of more, their sum is taken in closed form.
 const MOST_ADDED: u64 = 1 << 20;
 
@@ -205,6 +207,17 @@ impl<'a> Job<'a> {
 
     fn user(&self, bandwidth: [u64; 3]) -> Result<Moved, ScaleSimError> {
         let sram_words = self.config.sram_words;
+        let requests = self.tiling.words(Flow::Outputs);
+        if requests.max(self.tiling.cycles) > MOST_REQUESTS {
+            return Err(ScaleSimError::Unsupported {
+                layer: self.layer.name.clone(),
+                message: format!(
+                    "it runs {} cycles and writes {requests} words; a replay with `USER` goes up to {MOST_REQUESTS}",
+                    self.tiling.cycles
+                ),
+                help: "write `InterfaceBandwidth : CALC`, or split the layer in the topology".into(),
+            });
+        }
         let operands = [self.ifmap()?, self.filter()?];
         let by_ref = [&operands[0], &operands[1]];
         let run = match self.mode {
