@@ -40,7 +40,9 @@ fn scalesim(criterion: &mut Criterion) {
         b.iter(|| {
             let config = Config::read(black_box(&cfg)).expect("a good cfg");
             let topology = Topology::read(black_box(&topology)).expect("a good topology");
-            run(&config, &topology, Mode::Compatible).expect("it runs").files()
+            run(&config, &topology, Mode::Compatible)
+                .expect("it runs")
+                .files()
         });
     });
 }

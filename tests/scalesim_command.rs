@@ -53,8 +53,15 @@ fn directory_with(cfg: &str, topology: &str) -> tempfile::TempDir {
 fn refused_in(directory: &Path, name: &str, arguments: &[&str]) {
     let run = cosparse(directory, arguments);
     assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{name}: {}", run.stderr);
-    assert!(run.stderr.contains("help:"), "{name} names no cure:\n{}", run.stderr);
-    assert!(!directory.join("out/COMPUTE_REPORT.csv").exists(), "{name}: nothing is reported");
+    assert!(
+        run.stderr.contains("help:"),
+        "{name} names no cure:\n{}",
+        run.stderr
+    );
+    assert!(
+        !directory.join("out/COMPUTE_REPORT.csv").exists(),
+        "{name}: nothing is reported"
+    );
     insta::assert_snapshot!(name, in_directory(&run));
 }
 
@@ -72,10 +79,23 @@ fn compatible_reports_are_scale_sims_files() {
     let directory = directory_with(&golden(run, "run.cfg"), topology);
     let answer = cosparse(
         directory.path(),
-        &["estimate", "--scalesim", "run.cfg", "net.csv", "--scalesim-compat", "--out", "out"],
+        &[
+            "estimate",
+            "--scalesim",
+            "run.cfg",
+            "net.csv",
+            "--scalesim-compat",
+            "--out",
+            "out",
+        ],
     );
     assert_eq!(answer.code, 0, "{}", answer.stderr);
-    for file in ["COMPUTE_REPORT.csv", "BANDWIDTH_REPORT.csv", "DETAILED_ACCESS_REPORT.csv", "SPARSE_REPORT.csv"] {
+    for file in [
+        "COMPUTE_REPORT.csv",
+        "BANDWIDTH_REPORT.csv",
+        "DETAILED_ACCESS_REPORT.csv",
+        "SPARSE_REPORT.csv",
+    ] {
         let ours = fs::read_to_string(directory.path().join("out").join(file)).expect("it was written");
         assert_eq!(ours, golden(run, file), "{file}");
     }
@@ -96,7 +116,10 @@ fn corrected_reports_and_json() {
     let json = cosparse(directory.path(), &[&arguments[..], &["--json"]].concat());
     let value: serde_json::Value = serde_json::from_str(&json.stdout).expect("one JSON document");
     let row = &value["compute"][1];
-    assert_eq!((row["layer"].as_str(), row["layer_id"].as_u64()), (Some("conv2"), Some(1)));
+    assert_eq!(
+        (row["layer"].as_str(), row["layer_id"].as_u64()),
+        (Some("conv2"), Some(1))
+    );
     // E = 144, K = 288, F = 32 on 16 x 16: 18 x 2 folds of 2*16 + 16 + 144 - 2 cycles
     let stalls = row["stall_cycles"].as_i64().expect("a count");
     assert_eq!(row["cycles"].as_i64(), Some(36 * 190 + stalls));
@@ -107,43 +130,126 @@ fn corrected_reports_and_json() {
 fn malformed_configurations() {
     let section = "[run_presets]\nInterfaceBandwidth : USER\n";
     refused("cfg_missing_section", &with(CFG, section, ""), TOPOLOGY, &[]);
-    let numbers = with(&with(CFG, "ArrayHeight : 16", "ArrayHeight : sixteen"), "IfmapSramSzkB : 64", "IfmapSramSzkB : 0");
+    let numbers = with(
+        &with(CFG, "ArrayHeight : 16", "ArrayHeight : sixteen"),
+        "IfmapSramSzkB : 64",
+        "IfmapSramSzkB : 0",
+    );
     refused("cfg_wrong_number", &numbers, TOPOLOGY, &[]);
-    let words = with(&with(CFG, "Dataflow : ws", "Dataflow : rs"), "ArrayWidth", "ArayWidth");
+    let words = with(
+        &with(CFG, "Dataflow : ws", "Dataflow : rs"),
+        "ArrayWidth",
+        "ArayWidth",
+    );
     refused("cfg_wrong_word_and_missing_key", &words, TOPOLOGY, &[]);
-    refused("cfg_not_ini", &with(CFG, "run_name = small", "run_name small\nrun_name = a\nRUN_NAME = b"), TOPOLOGY, &[]);
-    refused("cfg_wrong_bandwidth", &with(CFG, "Bandwidth : 10", "Bandwidth : 10, 10"), TOPOLOGY, &[]);
+    refused(
+        "cfg_not_ini",
+        &with(
+            CFG,
+            "run_name = small",
+            "run_name small\nrun_name = a\nRUN_NAME = b",
+        ),
+        TOPOLOGY,
+        &[],
+    );
+    refused(
+        "cfg_wrong_bandwidth",
+        &with(CFG, "Bandwidth : 10", "Bandwidth : 10, 10"),
+        TOPOLOGY,
+        &[],
+    );
     let traced = format!("{CFG}UseRamulatorTrace : True\n");
     refused("cfg_dram_trace", &traced, TOPOLOGY, &[]);
     refused("cfg_without_banks", CFG, TOPOLOGY, &["--scalesim-compat"]);
     let row_wise = "[sparsity]\nSparsitySupport : true\nSparseRep : csr\nOptimizedMapping : true\nBlockSize : 4\nRandomNumberGeneratorSeed : 40\n";
     let row_wise = with(&format!("{CFG}{row_wise}"), "Dataflow : ws", "Dataflow : os");
-    refused("cfg_row_wise_output_stationary", &row_wise, TOPOLOGY, &["--scalesim-compat"]);
+    refused(
+        "cfg_row_wise_output_stationary",
+        &row_wise,
+        TOPOLOGY,
+        &["--scalesim-compat"],
+    );
 }
 
 #[test]
 fn malformed_topologies() {
     let conv1 = "conv1, 16, 16, 3, 3, 16, 32, 1,";
     let row = |text: &str| with(TOPOLOGY, conv1, text);
-    refused("topology_missing_column", CFG, &row("conv1, 16, 16, 3, 3, 16, 32,"), &[]);
-    refused("topology_not_a_number", CFG, &row("conv1, 16, 16, 3, three, 16, , 1,"), &[]);
+    refused(
+        "topology_missing_column",
+        CFG,
+        &row("conv1, 16, 16, 3, 3, 16, 32,"),
+        &[],
+    );
+    refused(
+        "topology_not_a_number",
+        CFG,
+        &row("conv1, 16, 16, 3, three, 16, , 1,"),
+        &[],
+    );
     refused("topology_zero", CFG, &row("conv1, 16, 16, 3, 3, 16, 32, 0,"), &[]);
-    refused("topology_filter_too_large", CFG, &row("conv1, 16, 2, 3, 3, 16, 32, 1,"), &[]);
-    refused("topology_wrong_ratio", CFG, &row("conv1, 16, 16, 3, 3, 16, 32, 1, 4:2,"), &[]);
-    refused("topology_wrong_header", CFG, &with(TOPOLOGY, "Layer name, IFMAP Height", "name, height"), &[]);
+    refused(
+        "topology_filter_too_large",
+        CFG,
+        &row("conv1, 16, 2, 3, 3, 16, 32, 1,"),
+        &[],
+    );
+    refused(
+        "topology_wrong_ratio",
+        CFG,
+        &row("conv1, 16, 16, 3, 3, 16, 32, 1, 4:2,"),
+        &[],
+    );
+    refused(
+        "topology_wrong_header",
+        CFG,
+        &with(TOPOLOGY, "Layer name, IFMAP Height", "name, height"),
+        &[],
+    );
     refused("topology_without_layers", CFG, "Layer, M, N, K,\n", &[]);
-    refused("topology_too_large", CFG, "Layer, M, N, K,\nhuge, 4294967296, 4294967296, 4294967296,\n", &[]);
-    refused("topology_too_many_words", CFG, "Layer, M, N, K,\nlarge, 100000, 16, 100000,\n", &[]);
-    refused("topology_too_long", CFG, "Layer, M, N, K,\nlong, 1000000, 1000000, 16,\n", &[]);
+    refused(
+        "topology_too_large",
+        CFG,
+        "Layer, M, N, K,\nhuge, 4294967296, 4294967296, 4294967296,\n",
+        &[],
+    );
+    refused(
+        "topology_too_many_words",
+        CFG,
+        "Layer, M, N, K,\nlarge, 100000, 16, 100000,\n",
+        &[],
+    );
+    refused(
+        "topology_too_long",
+        CFG,
+        "Layer, M, N, K,\nlong, 1000000, 1000000, 16,\n",
+        &[],
+    );
 }
 
 #[test]
 fn files_and_directories() {
     let directory = directory_with(CFG, TOPOLOGY);
     let refused = |name: &str, arguments: &[&str]| refused_in(directory.path(), name, arguments);
-    refused("scalesim_missing_cfg", &["estimate", "--scalesim", "none.cfg", "net.csv"]);
-    refused("scalesim_missing_topology", &["estimate", "--scalesim", "run.cfg", "none.csv"]);
-    refused("scalesim_unwritable", &["estimate", "--scalesim", "run.cfg", "net.csv", "--out", "run.cfg/out"]);
+    refused(
+        "scalesim_missing_cfg",
+        &["estimate", "--scalesim", "none.cfg", "net.csv"],
+    );
+    refused(
+        "scalesim_missing_topology",
+        &["estimate", "--scalesim", "run.cfg", "none.csv"],
+    );
+    refused(
+        "scalesim_unwritable",
+        &[
+            "estimate",
+            "--scalesim",
+            "run.cfg",
+            "net.csv",
+            "--out",
+            "run.cfg/out",
+        ],
+    );
 }
 
 #[test]
@@ -151,7 +257,14 @@ fn profiles_and_configurations_do_not_mix() {
     let directory = directory_with(CFG, TOPOLOGY);
     let run = cosparse(
         directory.path(),
-        &["estimate", "--scalesim", "run.cfg", "net.csv", "--hw", "eyeriss-65nm"],
+        &[
+            "estimate",
+            "--scalesim",
+            "run.cfg",
+            "net.csv",
+            "--hw",
+            "eyeriss-65nm",
+        ],
     );
     assert_eq!(run.code, 2);
     assert!(run.stderr.contains("cannot be used with"), "{}", run.stderr);

@@ -66,7 +66,11 @@ fn compare(root: &Path, take: impl Fn(&str) -> bool) -> Tally {
         .collect();
     directories.sort();
     for directory in directories {
-        let name = directory.file_name().expect("a name").to_string_lossy().into_owned();
+        let name = directory
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         if !take(&name) {
             continue;
         }
@@ -81,7 +85,10 @@ fn compare(root: &Path, take: impl Fn(&str) -> bool) -> Tally {
         }
         let written = fs::read_dir(&directory).expect("a directory");
         let reports_there = written
-            .filter(|f| f.as_ref().is_ok_and(|f| f.file_name().to_string_lossy().ends_with("_REPORT.csv")))
+            .filter(|f| {
+                f.as_ref()
+                    .is_ok_and(|f| f.file_name().to_string_lossy().ends_with("_REPORT.csv"))
+            })
             .count();
         assert_eq!(files.len(), reports_there, "{name}: files");
         for (file, ours) in files {
@@ -113,7 +120,10 @@ fn compare(root: &Path, take: impl Fn(&str) -> bool) -> Tally {
         }
         tally.runs += 1;
     }
-    println!("{} runs, {} layers, {} of {} files equal in every byte", tally.runs, tally.layers, tally.equal_files, tally.files);
+    println!(
+        "{} runs, {} layers, {} of {} files equal in every byte",
+        tally.runs, tally.layers, tally.equal_files, tally.files
+    );
     for (file, (cells, wrong)) in &tally.cells {
         println!("{file}: {cells} cells, {wrong} differ");
     }
@@ -124,7 +134,11 @@ fn compare(root: &Path, take: impl Fn(&str) -> bool) -> Tally {
 }
 
 fn assert_equal(tally: &Tally) {
-    assert!(tally.first_differences.is_empty(), "{}", tally.first_differences.join("\n"));
+    assert!(
+        tally.first_differences.is_empty(),
+        "{}",
+        tally.first_differences.join("\n")
+    );
     assert_eq!(tally.equal_files, tally.files);
 }
 
@@ -143,7 +157,9 @@ fn large_runs_are_equal_in_every_byte() {
         println!("skipped: ../shared not found");
         return;
     }
-    let tally = compare(&root, |name| !name.starts_with("mini_") && !name.starts_with("sp_"));
+    let tally = compare(&root, |name| {
+        !name.starts_with("mini_") && !name.starts_with("sp_")
+    });
     assert_equal(&tally);
     assert_eq!(tally.runs, 4);
 }
@@ -196,7 +212,11 @@ fn demand_generation_is_equal() {
             }
         }
     }
-    println!("compute only: {} files, {cells} cells, {} differ", files.len(), wrong.len());
+    println!(
+        "compute only: {} files, {cells} cells, {} differ",
+        files.len(),
+        wrong.len()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!((files.len(), cells), (31, 451 * 6));
 }
@@ -207,15 +227,31 @@ fn demand_generation_is_equal() {
 fn corrected_runs_obey_their_laws() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/scalesim");
     let mut layers = 0;
-    for name in ["mini_conv_s4k_bw4_16x16_ws_user", "mini_gemm_s4k_bw4_16x16_os_user", "mini_conv_s4k_bw4_32x32_is_user", "sp_row_block4_16x16_ws_user"] {
+    for name in [
+        "mini_conv_s4k_bw4_16x16_ws_user",
+        "mini_gemm_s4k_bw4_16x16_os_user",
+        "mini_conv_s4k_bw4_32x32_is_user",
+        "sp_row_block4_16x16_ws_user",
+    ] {
         let cfg = text(&root.join("full_runs").join(name).join("run.cfg"));
         let topology = Topology::read(&source(&topology_of(&root, name))).expect("a good topology");
         let at = |cfg: String, mode| {
-            run(&Config::read(&Source::new("run.cfg", cfg)).expect("a good cfg"), &topology, mode).expect("it runs")
+            run(
+                &Config::read(&Source::new("run.cfg", cfg)).expect("a good cfg"),
+                &topology,
+                mode,
+            )
+            .expect("it runs")
         };
         let with = |bandwidth: u64| {
-            let line = cfg.lines().find(|l| l.starts_with("Bandwidth")).expect("a bandwidth");
-            at(cfg.replacen(line, &format!("Bandwidth : {bandwidth}"), 1), Mode::Corrected)
+            let line = cfg
+                .lines()
+                .find(|l| l.starts_with("Bandwidth"))
+                .expect("a bandwidth");
+            at(
+                cfg.replacen(line, &format!("Bandwidth : {bandwidth}"), 1),
+                Mode::Corrected,
+            )
         };
         let calc = at(cfg.replacen("USER", "CALC", 1), Mode::Corrected);
         let tool = at(cfg.replacen("USER", "CALC", 1), Mode::Compatible);
@@ -229,10 +265,20 @@ fn corrected_runs_obey_their_laws() {
                 assert_eq!(calc.compute[i].cycles, tool.compute[i].cycles + 1, "{place}");
             }
             for run in &runs {
-                assert_eq!(run.access[i].dram_ifmap.words, calc.access[i].dram_ifmap.words, "{place}");
-                assert_eq!(run.access[i].dram_ofmap.words, run.access[i].sram_ofmap.words, "{place}");
+                assert_eq!(
+                    run.access[i].dram_ifmap.words, calc.access[i].dram_ifmap.words,
+                    "{place}"
+                );
+                assert_eq!(
+                    run.access[i].dram_ofmap.words, run.access[i].sram_ofmap.words,
+                    "{place}"
+                );
                 assert!(run.compute[i].overall_utilisation_pct <= 100.0, "{place}");
-                assert_eq!(run.compute[i].cycles, calc.compute[i].cycles + run.compute[i].stall_cycles, "{place}");
+                assert_eq!(
+                    run.compute[i].cycles,
+                    calc.compute[i].cycles + run.compute[i].stall_cycles,
+                    "{place}"
+                );
             }
             for pair in runs.windows(2) {
                 assert!(pair[0].compute[i].cycles >= pair[1].compute[i].cycles, "{place}");
@@ -250,7 +296,8 @@ fn a_small_layer_by_hand() {
     let cfg = "[general]\nrun_name = hand\n[architecture_presets]\nArrayHeight = 1\nArrayWidth = 1\nIfmapSramSzkB = 1\n\
                FilterSramSzkB = 1\nOfmapSramSzkB = 1\nBandwidth = 1\nDataflow = os\n[run_presets]\nInterfaceBandwidth = USER\n";
     let config = Config::read(&Source::new("run.cfg", cfg)).expect("a good cfg");
-    let topology = Topology::read(&Source::new("net.csv", "Layer, M, N, K,\nhand, 4, 1, 2")).expect("a good topology");
+    let topology =
+        Topology::read(&Source::new("net.csv", "Layer, M, N, K,\nhand, 4, 1, 2")).expect("a good topology");
     let reports = run(&config, &topology, Mode::Corrected).expect("it runs");
     let compute = &reports.compute[0];
     assert_eq!((compute.cycles, compute.stall_cycles), (8, 0));

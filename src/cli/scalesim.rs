@@ -34,7 +34,10 @@ pub(super) fn run(
         given: source.name.clone(),
         sha256: sha256(source.text.as_bytes()),
     };
-    let stem = Path::new(topology).file_stem().unwrap_or_default().to_string_lossy();
+    let stem = Path::new(topology)
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy();
     let run = RunFile::new(
         "estimate",
         input(&stem, &table),
@@ -65,13 +68,21 @@ pub(super) fn run(
         scalesim_table(&reports)
     );
     if mode == Mode::Corrected && config.sparse.is_some_and(|sparse| sparse.row_wise.is_some()) {
-        screen.note("`OptimizedMapping`: a topology has no weights; the N:M of each layer is taken for all its rows");
+        screen.note(
+            "`OptimizedMapping`: a topology has no weights; the N:M of each layer is taken for all its rows",
+        );
     }
     finish(screen, arguments, &out, &run, &files, &answer, &tables)
 }
 
 /// A name that can be part of a directory's.
 fn file_name(name: &str) -> String {
-    let kept = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let kept = |c: char| {
+        if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') {
+            c
+        } else {
+            '-'
+        }
+    };
     name.chars().take(100).map(kept).collect()
 }

@@ -99,17 +99,20 @@ impl Config {
 
 fn fields(ini: &mut Ini) -> Option<Config> {
     let named = ini.need("general", "it holds `run_name`");
-    let shaped = ini.need("architecture_presets", "it holds the array, its SRAMs and its dataflow");
+    let shaped = ini.need(
+        "architecture_presets",
+        "it holds the array, its SRAMs and its dataflow",
+    );
     let preset = ini.need("run_presets", "it holds `InterfaceBandwidth`");
     let run_name = named.then(|| ini.value("general", "run_name")).flatten();
     let array = shaped.then(|| array(ini)).flatten();
     let sram_words = shaped.then(|| srams(ini)).flatten();
     let interface = preset.then(|| interface(ini)).flatten();
-    let banks = ini.has("layout").then(|| banks(ini)).map_or(Some(None), |b| b.map(Some));
-    let sparse = ini
-        .has("sparsity")
-        .then(|| sparse(ini))
-        .map_or(Some(None), |s| s);
+    let banks = ini
+        .has("layout")
+        .then(|| banks(ini))
+        .map_or(Some(None), |b| b.map(Some));
+    let sparse = ini.has("sparsity").then(|| sparse(ini)).map_or(Some(None), |s| s);
     Some(Config {
         run_name: run_name?.0,
         array: array?,
@@ -150,7 +153,11 @@ fn srams(ini: &mut Ini) -> Option<[u64; 3]> {
 }
 
 fn interface(ini: &mut Ini) -> Option<Interface> {
-    let user = ini.word("run_presets", "InterfaceBandwidth", &[("CALC", false), ("USER", true)])?;
+    let user = ini.word(
+        "run_presets",
+        "InterfaceBandwidth",
+        &[("CALC", false), ("USER", true)],
+    )?;
     // a DRAM trace of another tool is not read here
     if let Some((true, span)) = optional_flag(ini, "run_presets", "UseRamulatorTrace") {
         ini.faults.push(Fault::new(

@@ -20,10 +20,14 @@ pub enum ScaleSimError {
         source: Overflow,
     },
     /// More words than a replay holds in memory.
-    #[error("layer `{layer}`: its {operand} has {words} words; a replay of the memories holds at most {most}")]
+    #[error(
+        "layer `{layer}`: its {operand} has {words} words; a replay of the memories holds at most {most}"
+    )]
     #[diagnostic(
         code(cosparse::scalesim::too_large),
-        help("split the layer in the topology, or simulate it on a profile with `cosparse estimate WORKLOAD --hw PROFILE`")
+        help(
+            "split the layer in the topology, or simulate it on a profile with `cosparse estimate WORKLOAD --hw PROFILE`"
+        )
     )]
     TooLarge {
         /// The layer.

@@ -29,7 +29,13 @@ pub(super) struct Halves {
 
 impl Halves {
     /// The SRAM of an operand of which `words` words are fetched in all.
-    pub(super) fn new(operand: &Operand, sram_words: u64, words: u64, bandwidth: u64, indices: (u64, u64)) -> Self {
+    pub(super) fn new(
+        operand: &Operand,
+        sram_words: u64,
+        words: u64,
+        bandwidth: u64,
+        indices: (u64, u64),
+    ) -> Self {
         let mut taken = vec![0; operand.words];
         for &word in &operand.absent {
             taken[word as usize] = u32::MAX;

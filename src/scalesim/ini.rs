@@ -99,7 +99,11 @@ impl Ini {
             ));
             return;
         }
-        let at = if value.is_empty() { span } else { span_in(text, value) };
+        let at = if value.is_empty() {
+            span
+        } else {
+            span_in(text, value)
+        };
         section.entries.push(Entry {
             key: key.into(),
             value: value.into(),

@@ -82,7 +82,14 @@ fn deliver(operand: &Operand, absent: &[bool], mut word: impl FnMut(u32)) {
 
 /// Counts the stream and finds the sets of every word; a word twice in one set is there once.
 fn whereabouts(operand: &Operand, set: u64) -> (Whereabouts, u64) {
-    let mut absent = vec![false; if operand.absent.is_empty() { 0 } else { operand.words }];
+    let mut absent = vec![
+        false;
+        if operand.absent.is_empty() {
+            0
+        } else {
+            operand.words
+        }
+    ];
     for &word in &operand.absent {
         absent[word as usize] = true;
     }
@@ -165,7 +172,11 @@ impl ReadBuffer {
         let from = self.at.starts[word] as usize;
         let to = self.at.starts[word + 1] as usize;
         self.at.sets[from..to].iter().any(|&set| {
-            let distance = if set >= self.first { set - self.first } else { set + self.count - self.first };
+            let distance = if set >= self.first {
+                set - self.first
+            } else {
+                set + self.count - self.first
+            };
             distance < self.window
         })
     }

@@ -176,7 +176,9 @@ impl Reports {
                 filter_dram: dram_filter.rate(),
                 ofmap_dram: dram_ofmap.rate(),
             });
-            if let (Some(sparse), Some(storage), Some(metadata_sram)) = (config.sparse, run.storage, metadata_sram) {
+            if let (Some(sparse), Some(storage), Some(metadata_sram)) =
+                (config.sparse, run.storage, metadata_sram)
+            {
                 reports.sparse.push(SparseRow {
                     layer_id,
                     representation: sparse.format.word().into(),
@@ -230,12 +232,20 @@ impl Reports {
     }
 
     fn bandwidth_csv(&self) -> String {
-        let metadata = if self.sparse.is_empty() { "" } else { " Avg FILTER Metadata SRAM BW," };
+        let metadata = if self.sparse.is_empty() {
+            ""
+        } else {
+            " Avg FILTER Metadata SRAM BW,"
+        };
         let header = format!(
             "LayerID, Avg IFMAP SRAM BW, Avg FILTER SRAM BW,{metadata} Avg OFMAP SRAM BW, Avg IFMAP DRAM BW, Avg FILTER DRAM BW, Avg OFMAP DRAM BW,"
         );
         csv(&header, &self.bandwidth, |row| {
-            let mut cells = vec![row.layer_id.to_string(), float(row.ifmap_sram), float(row.filter_sram)];
+            let mut cells = vec![
+                row.layer_id.to_string(),
+                float(row.ifmap_sram),
+                float(row.filter_sram),
+            ];
             cells.extend(row.filter_metadata_sram.map(float));
             cells.extend([row.ofmap_sram, row.ifmap_dram, row.filter_dram, row.ofmap_dram].map(float));
             cells
@@ -277,7 +287,13 @@ impl Reports {
     fn sparse_csv(&self) -> String {
         let header = "LayerID, Sparsity Representation, Original Filter Storage, New Storage (Filter+Metadata), Filter Metadata Storage, Avg FILTER Metadata SRAM BW, ";
         csv(header, &self.sparse, |row| {
-            let words = |words: f64| if row.whole { format!("{words:.0}") } else { float(words) };
+            let words = |words: f64| {
+                if row.whole {
+                    format!("{words:.0}")
+                } else {
+                    float(words)
+                }
+            };
             vec![
                 row.layer_id.to_string(),
                 row.representation.clone(),

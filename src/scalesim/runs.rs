@@ -108,7 +108,9 @@ impl Held<'_> {
     /// Takes back what was added from a place of the log on, or all of the steps from one on.
     fn undo(&mut self, log: usize, step: usize) {
         while self.log.len() > log {
-            let Some(&(at, place, new)) = self.log.last() else { break };
+            let Some(&(at, place, new)) = self.log.last() else {
+                break;
+            };
             if (at as usize) < step {
                 break;
             }
@@ -128,7 +130,11 @@ impl Held<'_> {
     /// `None` at the end of the fold.
     fn fold(&mut self, lanes: usize, from: Frontier, full: u64) -> Option<Frontier> {
         self.log.clear();
-        let begin = if from.begun { (from.diagonal + 1).saturating_sub(lanes) } else { 0 };
+        let begin = if from.begun {
+            (from.diagonal + 1).saturating_sub(lanes)
+        } else {
+            0
+        };
         let over = (begin..self.steps.len()).find(|&step| {
             self.add(step, from.from(step)..lanes);
             self.count >= full

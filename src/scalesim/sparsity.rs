@@ -75,7 +75,14 @@ pub(super) fn storage(sparse: &SparseWeights, pattern: &Pattern, layer: &Layer) 
     let kept = pattern.weights(products, filters)?;
     Ok(match sparse.format {
         SparseFormat::Csr | SparseFormat::Csc => {
-            let pointers = add(if sparse.format == SparseFormat::Csr { products } else { filters }, 1)?;
+            let pointers = add(
+                if sparse.format == SparseFormat::Csr {
+                    products
+                } else {
+                    filters
+                },
+                1,
+            )?;
             Storage {
                 original,
                 new: add(mul(2, kept)?, pointers)? as f64,
@@ -170,7 +177,10 @@ mod tests {
         let at: Vec<Option<u64>> = (0..5).map(|row| pattern.product_at(row, 9)).collect();
         assert_eq!(at, [Some(0), Some(1), Some(4), Some(5), Some(8)]);
         assert_eq!(pattern.weights(9, 3), Ok(15));
-        let rows = Pattern::RowWise { block: 4, kept: vec![1, 2] };
+        let rows = Pattern::RowWise {
+            block: 4,
+            kept: vec![1, 2],
+        };
         // blocks 0-3 and 4-7 whole, one product of the third
         assert_eq!(rows.weights(9, 2), Ok(2 + 1 + 4 + 1));
         assert_eq!(rows.product_at(5, 9), None);

@@ -219,7 +219,9 @@ impl Operand {
 
     fn streamed(&self, tiling: &Tiling, fr: u64, fc: u64, row: u64, mut ask: impl FnMut(u32)) {
         let fold = if self.flow == Flow::ByRow { fr } else { fc } as usize;
-        let Some(diagonal) = row.checked_sub(self.lead(tiling)) else { return };
+        let Some(diagonal) = row.checked_sub(self.lead(tiling)) else {
+            return;
+        };
         let diagonal = diagonal as usize;
         let first = fold * self.tile;
         let lanes = &self.lanes[first..(first + self.tile).min(self.lanes.len())];
@@ -235,7 +237,9 @@ impl Operand {
 
     /// Row-wise sparsity: rows come in groups of half a block, and each row of a group takes the group's whole block.
     fn blocks(&self, tiling: &Tiling, fr: u64, row: u64, block: usize, mut ask: impl FnMut(u32)) {
-        let Some(diagonal) = row.checked_sub(self.lead(tiling)) else { return };
+        let Some(diagonal) = row.checked_sub(self.lead(tiling)) else {
+            return;
+        };
         let diagonal = diagonal as usize;
         for j in (diagonal + 1).saturating_sub(self.steps.len())..(diagonal + 1).min(tiling.h as usize) {
             let first = fr as usize * 2 * tiling.h as usize + j / (block / 2) * block;

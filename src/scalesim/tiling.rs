@@ -48,20 +48,40 @@ pub(super) struct Grid {
 }
 
 impl Tiling {
-    pub(super) fn new(array: Systolic, positions: u64, products: u64, channels: u64) -> Result<Self, Overflow> {
+    pub(super) fn new(
+        array: Systolic,
+        positions: u64,
+        products: u64,
+        channels: u64,
+    ) -> Result<Self, Overflow> {
         let (h, w) = (u64::from(array.rows), u64::from(array.cols));
         let (sr, sc, t) = match array.dataflow {
             Dataflow::WeightStationary => (products, channels, positions),
             Dataflow::InputStationary => (products, positions, channels),
             Dataflow::OutputStationary => (positions, channels, products),
         };
-        let load = if array.dataflow == Dataflow::OutputStationary { 0 } else { h };
+        let load = if array.dataflow == Dataflow::OutputStationary {
+            0
+        } else {
+            h
+        };
         let (rf, cf) = (sr.div_ceil(h), sc.div_ceil(w));
         let fold = add(load + h + w - 2, t)?;
         let cycles = mul(mul(rf, cf)?, fold)?;
         // all words of all folds, and all cycles with stalls, stay far inside i64
         mul(mul(cycles, h.max(w))?, 1 << 8)?;
-        Ok(Self { h, w, dataflow: array.dataflow, sr, sc, t, rf, cf, fold, cycles })
+        Ok(Self {
+            h,
+            w,
+            dataflow: array.dataflow,
+            sr,
+            sc,
+            t,
+            rf,
+            cf,
+            fold,
+            cycles,
+        })
     }
 
     /// Rows in use in row fold `fr`.
@@ -87,7 +107,12 @@ impl Tiling {
             Flow::Outputs if os => (self.t - 1 + self.h - rows, rows, cols, true),
             Flow::Outputs => (2 * self.h - 1, self.t, cols, true),
         };
-        Grid { lead, steps, lanes, skewed }
+        Grid {
+            lead,
+            steps,
+            lanes,
+            skewed,
+        }
     }
 
     /// Words of a flow in all folds.
@@ -135,7 +160,11 @@ impl Grid {
 
     /// Rows from the first to the last word.
     pub(super) fn rows(&self) -> u64 {
-        if self.skewed { self.steps + self.lanes - 1 } else { self.steps }
+        if self.skewed {
+            self.steps + self.lanes - 1
+        } else {
+            self.steps
+        }
     }
 
     /// Words in the first `rows` rows after the lead.

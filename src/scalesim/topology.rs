@@ -229,7 +229,13 @@ fn read_layer(row: &Cells, columns: &[&str], layers: &mut Vec<Layer>, faults: &m
 }
 
 /// A layer, or one per channel of a depthwise one.
-fn push(layer: Layer, convolution: bool, span: Range<usize>, layers: &mut Vec<Layer>, faults: &mut Vec<Fault>) {
+fn push(
+    layer: Layer,
+    convolution: bool,
+    span: Range<usize>,
+    layers: &mut Vec<Layer>,
+    faults: &mut Vec<Fault>,
+) {
     if !(convolution && layer.name.contains("DP")) {
         layers.push(layer);
         return;

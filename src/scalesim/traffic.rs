@@ -1,5 +1,6 @@
 //! One layer: its cycles, its words at SRAM and DRAM with first and last cycle, and the use of the array.
 
+use super::Mode;
 use super::calc::{self, Access, Known};
 use super::config::{Config, Interface};
 use super::error::ScaleSimError;
@@ -11,7 +12,6 @@ use super::streams::{self, Operand};
 use super::tiling::{Flow, Tiling};
 use super::topology::Layer;
 use super::writes::WriteBuffer;
-use super::Mode;
 use crate::hardware::Dataflow;
 use crate::simulate::Folds;
 use crate::units::{Overflow, add, mul, product};
@@ -128,7 +128,10 @@ fn pattern(config: &Config, layer: &Layer, mode: Mode) -> Result<Pattern, ScaleS
             }
             if block % 2 == 1 || u64::from(config.array.rows) * 2 % block != 0 {
                 return Err(unsupported(
-                    format!("blocks of {block} weights do not fill two tiles of {} rows", config.array.rows),
+                    format!(
+                        "blocks of {block} weights do not fill two tiles of {} rows",
+                        config.array.rows
+                    ),
                     "take an even `BlockSize` that divides twice `ArrayHeight`",
                 ));
             }
@@ -156,7 +159,12 @@ impl<'a> Job<'a> {
         let shaped = || {
             let positions = product(&layer.extents()?.out)?;
             let products = layer.products()?;
-            let tiling = Tiling::new(config.array, positions, pattern.products(products)?, layer.filters)?;
+            let tiling = Tiling::new(
+                config.array,
+                positions,
+                pattern.products(products)?,
+                layer.filters,
+            )?;
             let storage = config
                 .sparse
                 .map(|sparse| sparsity::storage(&sparse, &pattern, layer))
@@ -240,13 +248,24 @@ impl<'a> Job<'a> {
                     ReadBuffer::new(by_ref[which], fetching)
                 };
                 let writes = WriteBuffer::new(sram_words[2], bandwidth[0], self.mode);
-                replay::replay(by_ref, [buffer(0, banks.ifmap), buffer(1, banks.filter)], writes, &self.tiling)
+                replay::replay(
+                    by_ref,
+                    [buffer(0, banks.ifmap), buffer(1, banks.filter)],
+                    writes,
+                    &self.tiling,
+                )
             }
             Mode::Corrected => {
                 let buffer = |which: usize, indices| {
                     let (_, reads) = self.calc_reads(which)?;
                     let words = reads.words;
-                    Ok(Halves::new(by_ref[which], sram_words[which], words, bandwidth[which], indices))
+                    Ok(Halves::new(
+                        by_ref[which],
+                        sram_words[which],
+                        words,
+                        bandwidth[which],
+                        indices,
+                    ))
                 };
                 let buffers = [buffer(0, (0, 1))?, buffer(1, self.indices())?];
                 let writes = WriteBuffer::new(sram_words[2], bandwidth[2], self.mode);
@@ -390,7 +409,10 @@ impl<'a> Job<'a> {
         let multiplications = if compatible {
             dense
         } else {
-            mul(self.positions, self.pattern.weights(self.products, layer.filters)?)?
+            mul(
+                self.positions,
+                self.pattern.weights(self.products, layer.filters)?,
+            )?
         };
         let [mapping, compute] = self.portions()?;
         let words = self.sram_words()?;
@@ -504,7 +526,9 @@ impl<'a> Job<'a> {
         for fc in 0..tiling.cf {
             for fr in 0..tiling.rf {
                 let used = tiling.rows(fr) * tiling.cols(fc);
-                let mapped = held.as_ref().map_or(used, |held| held[(fc * tiling.rf + fr) as usize]);
+                let mapped = held
+                    .as_ref()
+                    .map_or(used, |held| held[(fc * tiling.rf + fr) as usize]);
                 sums[0] += mapped as f64 / pes as f64;
                 sums[1] += (used * tiling.t) as f64 / time;
             }
@@ -524,7 +548,12 @@ impl<'a> Job<'a> {
                 let rows = (fr * tiling.h..).take(tiling.rows(fr) as usize);
                 let held = rows
                     .filter(|&row| self.pattern.product_at(row, self.products).is_some())
-                    .map(|row| columns.iter().filter(|&&n| row % (block / 2) < u64::from(n)).count() as u64);
+                    .map(|row| {
+                        columns
+                            .iter()
+                            .filter(|&&n| row % (block / 2) < u64::from(n))
+                            .count() as u64
+                    });
                 folds.push(held.sum());
             }
         }

@@ -59,7 +59,11 @@ impl WriteBuffer {
         while left > 0 {
             let draining = now < self.drain_end;
             // words until something happens: no room while draining, half of the buffer taken otherwise
-            let room = if draining { self.free } else { self.free - self.half + 1 };
+            let room = if draining {
+                self.free
+            } else {
+                self.free - self.half + 1
+            };
             let taken = room.max(1);
             if taken > left {
                 self.put(left);
