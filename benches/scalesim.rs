@@ -1,4 +1,4 @@
-//! SCALE-Sim's AlexNet in memory: five convolutions on 32×32 PEs, weight stationary, all reports as text. SCALE-Sim
+//! The five convolutions of `AlexNet` in memory, on 32×32 PEs, weight stationary, all reports as text. SCALE-Sim
 //! v3.0.0 takes 120 CPU-seconds for the same bytes.
 
 #![allow(missing_docs)] // the macros of criterion make public functions

@@ -29,8 +29,8 @@ use std::path::PathBuf;
 /// The dense network is always estimated. With a recipe, the network at the recipe's densities and precisions is
 /// set beside it, its non-zeros at random positions: costs are expectations then. Accuracy is not measured.
 ///
-/// With `--scalesim`, WORKLOAD is a topology of SCALE-Sim v3, and its reports are written: COMPUTE_REPORT.csv,
-/// BANDWIDTH_REPORT.csv, DETAILED_ACCESS_REPORT.csv, and SPARSE_REPORT.csv for sparse runs.
+/// With `--scalesim`, WORKLOAD is a topology of SCALE-Sim v3, and its reports are written: `COMPUTE_REPORT.csv`,
+/// `BANDWIDTH_REPORT.csv`, `DETAILED_ACCESS_REPORT.csv`, and `SPARSE_REPORT.csv` for sparse runs.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The network: a file, or a name from `cosparse workload list`

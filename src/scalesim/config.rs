@@ -108,18 +108,15 @@ fn fields(ini: &mut Ini) -> Option<Config> {
     let array = shaped.then(|| array(ini)).flatten();
     let sram_words = shaped.then(|| srams(ini)).flatten();
     let interface = preset.then(|| interface(ini)).flatten();
-    let banks = ini
-        .has("layout")
-        .then(|| banks(ini))
-        .map_or(Some(None), |b| b.map(Some));
-    let sparse = ini.has("sparsity").then(|| sparse(ini)).map_or(Some(None), |s| s);
+    let banks = if ini.has("layout") { banks(ini) } else { None };
+    let sparse = if ini.has("sparsity") { sparse(ini) } else { None };
     Some(Config {
         run_name: run_name?.0,
         array: array?,
         sram_words: sram_words?,
         interface: interface?,
-        banks: banks?,
-        sparse: sparse?,
+        banks,
+        sparse,
     })
 }
 
@@ -216,11 +213,11 @@ fn banks(ini: &mut Ini) -> Option<Banks> {
     })
 }
 
-/// `Some(None)` for dense weights, `None` with a fault noted.
-fn sparse(ini: &mut Ini) -> Option<Option<SparseWeights>> {
+/// How sparse weights are held, where they are switched on; faults are noted.
+fn sparse(ini: &mut Ini) -> Option<SparseWeights> {
     let section = "sparsity";
     if !ini.word(section, "SparsitySupport", FLAG)? {
-        return Some(None);
+        return None;
     }
     let format = ini.word(
         section,
@@ -231,16 +228,15 @@ fn sparse(ini: &mut Ini) -> Option<Option<SparseWeights>> {
             ("ellpack_block", SparseFormat::EllpackBlock),
         ],
     );
-    let row_wise = match ini.word(section, "OptimizedMapping", FLAG)? {
-        false => None,
-        true => {
-            let block = ini.count(section, "BlockSize", (2, MOST_PES));
-            let seed = ini.count(section, "RandomNumberGeneratorSeed", (0, u64::from(u32::MAX)));
-            Some((block?, u32::try_from(seed?).ok()?))
-        }
+    let row_wise = if ini.word(section, "OptimizedMapping", FLAG)? {
+        let block = ini.count(section, "BlockSize", (2, MOST_PES));
+        let seed = ini.count(section, "RandomNumberGeneratorSeed", (0, u64::from(u32::MAX)));
+        Some((block?, u32::try_from(seed?).ok()?))
+    } else {
+        None
     };
-    Some(Some(SparseWeights {
+    Some(SparseWeights {
         format: format?,
         row_wise,
-    }))
+    })
 }

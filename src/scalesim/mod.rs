@@ -18,6 +18,11 @@
 //!
 //! Counts are words and cycles. Cycles before 0 are prefetches.
 
+#![allow(
+    clippy::cast_possible_wrap,
+    reason = "cycles before 0 need a sign; `Tiling::new` keeps cycles and words far below 2^63"
+)]
+
 mod calc;
 mod config;
 mod error;

@@ -8,7 +8,7 @@ use crate::report::table::{Align, count, number, table};
 use serde::Serialize;
 use std::fmt::Write as _;
 
-/// A row of COMPUTE_REPORT.csv. Cycles; percent.
+/// A row of `COMPUTE_REPORT.csv`. Cycles; percent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComputeRow {
     /// Position in the topology, from 0.
@@ -29,7 +29,7 @@ pub struct ComputeRow {
     pub compute_utilisation_pct: f64,
 }
 
-/// A row of BANDWIDTH_REPORT.csv. Words a cycle: at an SRAM over all cycles, at DRAM from first to last access.
+/// A row of `BANDWIDTH_REPORT.csv`. Words a cycle: at an SRAM over all cycles, at DRAM from first to last access.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BandwidthRow {
     /// Position in the topology, from 0.
@@ -63,7 +63,7 @@ pub struct Moves {
     printed: Words,
 }
 
-/// A row of DETAILED_ACCESS_REPORT.csv.
+/// A row of `DETAILED_ACCESS_REPORT.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AccessRow {
     /// Position in the topology, from 0.
@@ -82,7 +82,7 @@ pub struct AccessRow {
     pub dram_ofmap: Moves,
 }
 
-/// A row of SPARSE_REPORT.csv. Words.
+/// A row of `SPARSE_REPORT.csv`. Words.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SparseRow {
     /// Position in the topology, from 0.
@@ -104,13 +104,13 @@ pub struct SparseRow {
 /// The reports of a run, a row per layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reports {
-    /// COMPUTE_REPORT.csv
+    /// `COMPUTE_REPORT.csv`
     pub compute: Vec<ComputeRow>,
-    /// BANDWIDTH_REPORT.csv
+    /// `BANDWIDTH_REPORT.csv`
     pub bandwidth: Vec<BandwidthRow>,
-    /// DETAILED_ACCESS_REPORT.csv
+    /// `DETAILED_ACCESS_REPORT.csv`
     pub access: Vec<AccessRow>,
-    /// SPARSE_REPORT.csv; empty for dense runs.
+    /// `SPARSE_REPORT.csv`; empty for dense runs.
     pub sparse: Vec<SparseRow>,
 }
 

@@ -174,7 +174,9 @@ impl Operand {
         if self.flow == Flow::Stationary {
             for fold in self.lanes.chunks(width) {
                 for &step in &self.steps {
-                    fold.iter().for_each(|&lane| deliver(step + lane));
+                    for &lane in fold {
+                        deliver(step + lane);
+                    }
                 }
             }
             return;

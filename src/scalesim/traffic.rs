@@ -199,7 +199,11 @@ impl<'a> Job<'a> {
 
     fn filter(&self) -> Result<Operand, ScaleSimError> {
         let layer = self.layer;
-        let words = mul(self.products, layer.filters).map_err(|e| overflow(layer, e))?;
+        let words = self
+            .pattern
+            .products(self.products)
+            .and_then(|rows| mul(rows.max(self.products), layer.filters))
+            .map_err(|e| overflow(layer, e))?;
         if words > MOST_WORDS {
             return Err(too_large(layer, "filter", words));
         }
