@@ -28,7 +28,7 @@
 //!
 //! They follow the data, and dependencies point one way:
 //! [`units`] and [`document`] ← [`network`], [`hardware`] ← [`compression`] ← [`simulate`], [`training`] ← [`admm`]
-//! ← [`codesign`] ← [`report`] ← [`cli`]. Training and ADMM know nothing of hardware; the simulator knows
+//! ← [`codesign`] ← [`report`] ← [`scalesim`] ← [`cli`]. Training and ADMM know nothing of hardware; the simulator knows
 //! nothing of training; only `codesign` knows both. ARCHITECTURE.md in the repository lists every modelling
 //! assumption with the test that holds it.
 
@@ -51,5 +51,7 @@ pub mod admm;
 pub mod codesign;
 
 pub mod report;
+
+pub mod scalesim;
 
 pub mod cli;

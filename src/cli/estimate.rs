@@ -6,6 +6,7 @@ use super::measure::Measure;
 use super::recipe;
 use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
+use super::scalesim;
 use super::screen::Screen;
 use crate::compression::{Recipe, Target};
 use crate::hardware::Profile;
@@ -14,6 +15,7 @@ use crate::report::{
     Accuracy, Files, LayerRow, LayerShare, RunFile, Subject, SummaryRow, TrafficRow, layer_table, summarise,
     summary_table, traffic_rows,
 };
+use crate::scalesim::Mode;
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -26,22 +28,36 @@ use std::path::PathBuf;
 ///
 /// The dense network is always estimated. With a recipe, the network at the recipe's densities and precisions is
 /// set beside it, its non-zeros at random positions: costs are expectations then. Accuracy is not measured.
+///
+/// With `--scalesim`, WORKLOAD is a topology of SCALE-Sim v3, and its reports are written: `COMPUTE_REPORT.csv`,
+/// `BANDWIDTH_REPORT.csv`, `DETAILED_ACCESS_REPORT.csv`, and `SPARSE_REPORT.csv` for sparse runs.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The network: a file, or a name from `cosparse workload list`
     workload: String,
     /// The accelerator: a file, or a name from `cosparse profile list`; may be given several times
-    #[arg(long = "hw", value_name = "PROFILE", required = true)]
+    #[arg(
+        long = "hw",
+        value_name = "PROFILE",
+        required_unless_present = "scalesim",
+        conflicts_with_all = ["scalesim", "scalesim_compat"]
+    )]
     profiles: Vec<String>,
     /// Densities, precisions and encodings per layer
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "scalesim")]
     recipe: Option<PathBuf>,
     /// Samples that run at once
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", conflicts_with = "scalesim")]
     batch: NonZeroU64,
     /// What the engines of an accelerator are compared by; every layer takes the cheapest
-    #[arg(long, value_enum, default_value_t = Measure::Energy)]
+    #[arg(long, value_enum, default_value_t = Measure::Energy, conflicts_with = "scalesim")]
     pick: Measure,
+    /// A configuration of SCALE-Sim v3 instead of profiles; WORKLOAD is a topology CSV then
+    #[arg(long, value_name = "CFG")]
+    scalesim: Option<PathBuf>,
+    /// Copy the known faults of SCALE-Sim 3.0.0 too, to compare with its reports byte for byte
+    #[arg(long, requires = "scalesim")]
+    scalesim_compat: bool,
     #[command(flatten)]
     report: ReportArguments,
 }
@@ -55,6 +71,14 @@ struct Answer<'a> {
 }
 
 pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
+    if let Some(cfg) = &arguments.scalesim {
+        let mode = if arguments.scalesim_compat {
+            Mode::Compatible
+        } else {
+            Mode::Corrected
+        };
+        return scalesim::run(cfg, &arguments.workload, mode, &arguments.report, screen);
+    }
     let workload = request::workload(&arguments.workload)?;
     let profiles = request::profiles(&arguments.profiles)?;
     let recipe = arguments

@@ -16,6 +16,7 @@ mod progress;
 mod recipe;
 mod reports;
 mod request;
+mod scalesim;
 mod screen;
 mod workload;
 

@@ -1,0 +1,258 @@
+//! The walk through the requests of `CALC` where neighbouring lanes ask for neighbouring words: a step of a fold is a
+//! few runs of addresses, and a set of bits takes a run at once.
+//!
+//! The words of a half buffer are a set, so their order matters only where the half is full. Steps are therefore
+//! added whole until one reaches past the end; those that the skew mixes there are taken back, and the diagonal with
+//! the last word is found by halving.
+
+use super::calc::{Access, Fetches, half};
+use super::streams::Operand;
+use super::tiling::{Flow, Tiling};
+use std::ops::Range;
+
+/// Lanes of a run below which words are walked one by one.
+const SHORT: usize = 4;
+
+/// Neighbouring lanes with neighbouring addresses.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    lane: usize,
+    length: usize,
+    address: u32,
+}
+
+/// Where in a fold the walk stands: cells before this diagonal, and on it up to this lane, are done.
+#[derive(Debug, Clone, Copy, Default)]
+struct Frontier {
+    diagonal: usize,
+    lane: usize,
+    begun: bool,
+}
+
+impl Frontier {
+    /// The first lane of a step that is not done.
+    fn from(self, step: usize) -> usize {
+        if !self.begun || step > self.diagonal {
+            return 0;
+        }
+        let lane = self.diagonal - step;
+        lane + usize::from(lane <= self.lane)
+    }
+}
+
+/// The words taken since a half buffer was last full.
+struct Held<'a> {
+    bits: Vec<u64>,
+    /// The bits of words that no memory holds.
+    absent: Vec<u64>,
+    runs: Vec<Run>,
+    steps: &'a [u32],
+    count: u64,
+    /// Bits set: step, place, bits.
+    log: Vec<(u32, u32, u64)>,
+}
+
+/// Runs of a fold's lanes.
+fn runs(lanes: &[u32]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (lane, &address) in lanes.iter().enumerate() {
+        match runs.last_mut() {
+            Some(run) if run.address + run.length as u32 == address => run.length += 1,
+            _ => runs.push(Run {
+                lane,
+                length: 1,
+                address,
+            }),
+        }
+    }
+    runs
+}
+
+/// Whether an operand's lanes come in runs that are worth it.
+pub(super) fn has_runs(operand: &Operand) -> bool {
+    operand.flow == Flow::ByRow
+        && !operand.in_blocks()
+        && runs(&operand.lanes).len() * SHORT <= operand.lanes.len()
+}
+
+impl Held<'_> {
+    /// Takes lanes of a step.
+    fn add(&mut self, step: usize, lanes: Range<usize>) {
+        let base = self.steps[step];
+        for run in &self.runs {
+            let from = run.lane.max(lanes.start);
+            let to = (run.lane + run.length).min(lanes.end);
+            if from >= to {
+                continue;
+            }
+            let first = base as usize + run.address as usize + from - run.lane;
+            let last = first + (to - from) - 1;
+            for place in first / 64..=last / 64 {
+                let mut mask = u64::MAX;
+                if place == first / 64 {
+                    mask <<= first % 64;
+                }
+                if place == last / 64 {
+                    mask &= u64::MAX >> (63 - last % 64);
+                }
+                let new = mask & !self.bits[place];
+                if new != 0 {
+                    self.bits[place] |= new;
+                    self.count += u64::from(new.count_ones());
+                    self.log.push((step as u32, place as u32, new));
+                }
+            }
+        }
+    }
+
+    /// Takes back what was added from a place of the log on, or all of the steps from one on.
+    fn undo(&mut self, log: usize, step: usize) {
+        while self.log.len() > log {
+            let Some(&(at, place, new)) = self.log.last() else {
+                break;
+            };
+            if (at as usize) < step {
+                break;
+            }
+            self.bits[place as usize] &= !new;
+            self.count -= u64::from(new.count_ones());
+            self.log.pop();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.bits.copy_from_slice(&self.absent);
+        self.count = 0;
+        self.log.clear();
+    }
+
+    /// Takes the cells of a fold from a frontier on until `full` words are held; returns the frontier there, or
+    /// `None` at the end of the fold.
+    fn fold(&mut self, lanes: usize, from: Frontier, full: u64) -> Option<Frontier> {
+        self.log.clear();
+        let begin = if from.begun {
+            (from.diagonal + 1).saturating_sub(lanes)
+        } else {
+            0
+        };
+        let over = (begin..self.steps.len()).find(|&step| {
+            self.add(step, from.from(step)..lanes);
+            self.count >= full
+        })?;
+        // steps whose cells lie on both sides of the end
+        let mixed = (over + 1).saturating_sub(lanes).max(begin);
+        self.undo(0, mixed);
+        let mut diagonal = over;
+        self.band(mixed, 0, diagonal, lanes, from);
+        let mut width = lanes.next_power_of_two();
+        while width > 0 {
+            let log = self.log.len();
+            self.band(mixed, diagonal, diagonal + width, lanes, from);
+            if self.count >= full {
+                self.undo(log, 0);
+            } else {
+                diagonal += width;
+            }
+            width /= 2;
+        }
+        // the last word is on this diagonal
+        for lane in (diagonal + 1).saturating_sub(self.steps.len())..lanes.min(diagonal + 1) {
+            let step = diagonal - lane;
+            if step >= mixed && lane >= from.from(step) {
+                self.add(step, lane..lane + 1);
+                if self.count == full {
+                    return Some(Frontier {
+                        diagonal,
+                        lane,
+                        begun: true,
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes the cells of steps from one on that lie on diagonals in `[first, end)`.
+    fn band(&mut self, from_step: usize, first: usize, end: usize, lanes: usize, from: Frontier) {
+        for step in from_step..self.steps.len().min(end) {
+            let low = first.saturating_sub(step).max(from.from(step));
+            let high = (end - step).min(lanes);
+            if low < high {
+                self.add(step, low..high);
+            }
+        }
+    }
+}
+
+/// DRAM reads of an operand by walking through its requests run by run.
+pub(super) fn walked(operand: &Operand, tiling: &Tiling, sram_words: u64, first: i64) -> Access {
+    let full = half(sram_words);
+    let mut fetches = Fetches::new(sram_words, first);
+    let mut absent = vec![0u64; operand.words.div_ceil(64)];
+    for &word in &operand.absent {
+        absent[word as usize / 64] |= 1 << (word % 64);
+    }
+    let mut held = Held {
+        bits: absent.clone(),
+        absent,
+        runs: Vec::new(),
+        steps: &operand.steps,
+        count: 0,
+        log: Vec::new(),
+    };
+    let folds: Vec<(usize, Vec<Run>)> = operand
+        .lanes
+        .chunks(operand.tile)
+        .map(|lanes| (lanes.len(), runs(lanes)))
+        .collect();
+    let mut base = 0;
+    for _ in 0..tiling.cf {
+        for (lanes, runs) in &folds {
+            held.runs.clone_from(runs);
+            let mut at = Frontier::default();
+            while let Some(end) = held.fold(*lanes, at, full) {
+                fetches.complete((base + operand.lead(tiling) + end.diagonal as u64) as i64);
+                held.forget();
+                at = end;
+            }
+            base += tiling.fold;
+        }
+    }
+    fetches.finish(held.count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::calc;
+    use super::super::sparsity::Pattern;
+    use super::super::streams;
+    use super::super::topology::Layer;
+    use super::*;
+    use crate::hardware::{Dataflow, Systolic};
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Runs give what the walk word by word gives, whatever overlaps and wherever halves end.
+        #[test]
+        fn runs_equal_the_walk_word_by_word(
+            size in 3u64..14, kernel in 1u64..4, channels in 1u64..40, filters in 1u64..40, stride in 1u64..4,
+            rows in 1u32..20, cols in 1u32..12, sram in 100u64..4000,
+        ) {
+            let layer = Layer {
+                name: "l".into(),
+                ifmap: [size, size + 1],
+                filter: [kernel, kernel],
+                channels,
+                filters,
+                stride,
+                ratio: [1, 1],
+            };
+            let out = layer.extents().expect("small").out;
+            let array = Systolic { rows, cols, dataflow: Dataflow::WeightStationary };
+            let tiling = Tiling::new(array, out[0] * out[1], kernel * kernel * channels, filters).expect("small");
+            let operand = streams::ifmap(&layer, &Pattern::Dense, &tiling).expect("small");
+            let slow = calc::walked(&operand, &tiling, sram, i64::from(rows));
+            prop_assert_eq!(walked(&operand, &tiling, sram, i64::from(rows)), slow);
+        }
+    }
+}
