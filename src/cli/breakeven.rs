@@ -197,6 +197,8 @@ fn curve(
         // the arrays are compared with every operand at hand
         input_from_dram: false,
         output_to_dram: false,
+        output_density: 1.0,
+        mapping: None,
     };
     let curve = break_even::curve(&work, &profile.value, pair, &PORTIONS)
         .map_err(|error| Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value))?;

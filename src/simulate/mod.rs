@@ -16,6 +16,7 @@ mod energy;
 mod engine;
 mod error;
 mod layer;
+mod mapping;
 mod memory;
 mod network;
 mod work;
@@ -23,10 +24,11 @@ mod work;
 pub use area::{AreaBreakdown, area};
 pub use cost::{Causes, EnergyBreakdown, LayerCost, StoredBits, Traffic};
 pub use engine::{
-    Accesses, ArrayBits, ArrayRun, Expectation, Folds, SliceEntries, expected, nm_products,
-    row_wise_products, slice_entries,
+    Accesses, ArrayBits, ArrayRun, Expectation, Folds, LoopForm, RowStationaryMapping, SliceEntries,
+    Transfers, expected, nm_products, row_wise_products, slice_entries,
 };
 pub use error::SimulateError;
 pub use layer::{LayerOutcome, Pick, array, layer, layer_on};
+pub use mapping::Mappings;
 pub use network::{LayerSetting, NetworkCost, NetworkLayer, network};
 pub use work::{LayerWork, Weights};

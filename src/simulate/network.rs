@@ -1,6 +1,7 @@
 //! A whole network on one profile.
 
 use super::cost::{EnergyBreakdown, StoredBits};
+use super::engine::RowStationaryMapping;
 use super::error::SimulateError;
 use super::layer::{LayerOutcome, Pick, layer};
 use super::work::{LayerWork, Weights};
@@ -20,6 +21,8 @@ pub struct LayerSetting<'a> {
     pub weight_bits: u32,
     /// Portion of its inputs that are not zero, in (0, 1].
     pub activation_density: f64,
+    /// The mapping to run, see [`LayerWork::mapping`].
+    pub mapping: Option<RowStationaryMapping>,
 }
 
 impl LayerSetting<'_> {
@@ -36,6 +39,7 @@ impl LayerSetting<'_> {
             weights: Weights::Density(target.density),
             weight_bits,
             activation_density: 1.0,
+            mapping: None,
         }
     }
 }
@@ -125,7 +129,16 @@ pub fn network<'a>(
             weights,
             weight_bits,
             activation_density,
+            mapping,
         } = setting(at);
+        // what the layers that read the output say of it, the densest of them
+        let output_density = multiplying
+            .iter()
+            .zip(&all_sources)
+            .filter(|(_, sources)| sources.contains(&id))
+            .map(|(&reader, _)| setting(network.layer(reader)).activation_density)
+            .reduce(f64::max)
+            .unwrap_or(1.0);
         let work = LayerWork {
             name: &at.name,
             nest: nest.batch(batch),
@@ -140,6 +153,8 @@ pub fn network<'a>(
             output_elements: at.output.elements() as u64,
             input_from_dram: sources.iter().any(|s| in_dram.contains(s)),
             output_to_dram: in_dram.contains(&id),
+            output_density,
+            mapping,
         };
         match layer(&work, profile, pick) {
             Ok(outcome) => {
@@ -160,7 +175,12 @@ pub fn network<'a>(
                     .filter(|t| in_dram.insert(*t))
                     .collect();
                 if moved.is_empty()
-                    || !matches!(error, SimulateError::Tile { .. } | SimulateError::NoEngine { .. })
+                    || !matches!(
+                        error,
+                        SimulateError::Tile { .. }
+                            | SimulateError::NoEngine { .. }
+                            | SimulateError::Mapping { .. }
+                    )
                 {
                     return Err(error);
                 }

@@ -16,6 +16,10 @@
 //! What a step takes beyond compute is a stall, charged to the tensors of the memory that bound it, in
 //! proportion to their bits. Filling a buffer does not take its port from the array.
 //!
+//! **Transfers an engine sets.** Where the array's mapping says what moves ([`Transfers`]),
+//! no tiles are chosen: work and transfers are spread evenly over its steps, and it says which transfers overlap.
+//! DRAM bits may be fewer than buffer bits there, where features are compressed.
+//!
 //! **Traffic.** The array reads and writes the innermost memory that may hold a tensor. Each tile passes every
 //! on-chip memory of its tensor once on its way between there and DRAM. A tensor that no buffer may hold is
 //! read from DRAM by the array itself.
@@ -24,7 +28,7 @@ mod pipeline;
 mod tiling;
 
 use super::cost::{Causes, Traffic};
-use super::engine::ArrayRun;
+use super::engine::{ArrayRun, Transfers};
 use super::error::SimulateError;
 use super::work::LayerWork;
 use crate::hardware::{Memory, MemoryKind, TensorKind};
@@ -46,6 +50,15 @@ pub(super) struct MemoryRun {
     pub(super) causes: Causes,
     /// Bits moved, memory by memory, from the PE outwards; tensors without traffic are left out.
     pub(super) traffic: Vec<Traffic>,
+}
+
+/// How a layer is cut into steps.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    /// Into tiles chosen here.
+    Tiles(tiling::Tiling),
+    /// As the array's mapping says.
+    Given(Transfers),
 }
 
 /// Which memories a tensor uses, as places in the profile's list.
@@ -84,6 +97,16 @@ pub(super) fn run(
     memories: &[Memory],
 ) -> Result<MemoryRun, SimulateError> {
     let routes = TENSORS.map(|t| route(memories, t));
-    let tiling = tiling::choose(work, array, memories, &routes)?;
-    pipeline::run(work, array, memories, &routes, tiling).map_err(SimulateError::overflow(work))
+    let cut = match array.transfers {
+        Some(transfers) if u128::from(transfers.steps) > tiling::MAX_TILES => {
+            return Err(SimulateError::TooManyTiles {
+                layer: work.name.into(),
+                tiles: transfers.steps.into(),
+                most: tiling::MAX_TILES,
+            });
+        }
+        Some(transfers) => Cut::Given(transfers),
+        None => Cut::Tiles(tiling::choose(work, array, memories, &routes)?),
+    };
+    pipeline::run(work, array, memories, &routes, cut).map_err(SimulateError::overflow(work))
 }

@@ -1,10 +1,10 @@
 //! The tile pipeline: loads, computes and stores of consecutive tiles, step by step.
 
 use super::tiling::{Extents, Order, Tiling};
-use super::{MemoryRun, Route, TENSORS};
+use super::{Cut, MemoryRun, Route, TENSORS};
 use crate::hardware::{Memory, MemoryKind, TensorKind};
 use crate::simulate::count::fit;
-use crate::simulate::engine::{ArrayBits, ArrayRun};
+use crate::simulate::engine::{ArrayBits, ArrayRun, Transfers};
 use crate::simulate::{LayerWork, Traffic};
 use crate::units::{Overflow, add};
 
@@ -135,6 +135,40 @@ impl Plan<'_> {
     }
 }
 
+/// Calls `each` with the equal steps of given transfers.
+fn given(
+    transfers: &Transfers,
+    routes: &[Route; 4],
+    burst: u64,
+    array: &ArrayRun,
+    each: &mut dyn FnMut(Tile) -> Result<(), Overflow>,
+) -> Result<(), Overflow> {
+    let (reads, writes) = edge(&array.bits);
+    let edge_bits = plus(reads, writes)?;
+    // whole bursts over the layer: the bits of a step follow those of the step before
+    let streams = |bits: [u64; 4]| -> Result<[u64; 4], Overflow> {
+        let mut whole = [0; 4];
+        for (t, bits) in bits.into_iter().enumerate() {
+            if routes[t].home.is_some() {
+                whole[t] = bursts(bits.into(), burst)?;
+            }
+        }
+        Ok(whole)
+    };
+    let (loads, stores) = (streams(transfers.dram_loads)?, streams(transfers.dram_stores)?);
+    let all = u128::from(transfers.steps);
+    for i in 0..all {
+        let part = |bits: [u64; 4]| bits.map(|bits| share(bits, i, i + 1, all));
+        each(Tile {
+            load: part(loads),
+            store: part(stores),
+            compute: share(array.cycles, i, i + 1, all),
+            array: part(edge_bits),
+        })?;
+    }
+    Ok(())
+}
+
 /// Stalls by tensor.
 #[derive(Debug, Default)]
 struct Stalls([u64; 4]);
@@ -185,7 +219,7 @@ pub(super) fn run(
     array: &ArrayRun,
     memories: &[Memory],
     routes: &[Route; 4],
-    tiling: Tiling,
+    cut: Cut,
 ) -> Result<MemoryRun, Overflow> {
     let dram = memories.len() - 1;
     let burst = if let MemoryKind::Dram { burst_bits } = memories[dram].kind {
@@ -193,24 +227,21 @@ pub(super) fn run(
     } else {
         1
     };
-    let plan = Plan {
-        extents: Extents::new(work, array)?,
-        tiling,
-        routes,
-        burst,
+    // tensors that do not move while the array works
+    let serial = match cut {
+        Cut::Given(transfers) => transfers.overlaps.map(|overlaps| !overlaps),
+        Cut::Tiles(_) => routes.map(|r| {
+            r.home.is_some_and(|h| {
+                matches!(
+                    memories[h].kind,
+                    MemoryKind::Buffer {
+                        double_buffered: false,
+                        ..
+                    }
+                )
+            })
+        }),
     };
-    // tensors whose buffer does not overlap transfers with compute
-    let serial = routes.map(|r| {
-        r.home.is_some_and(|h| {
-            matches!(
-                memories[h].kind,
-                MemoryKind::Buffer {
-                    double_buffered: false,
-                    ..
-                }
-            )
-        })
-    });
     let port =
         |memory: usize, bits: u128| fit(bits.div_ceil(memories[memory].bits_per_cycle.value.max(1).into()));
 
@@ -240,7 +271,7 @@ pub(super) fn run(
         cycles = add(cycles, add(longest, apart_cycles)?)?;
         Ok(())
     };
-    plan.tiles(array, &mut |tile| {
+    let mut each = |tile: Tile| {
         moved = (plus(moved.0, tile.load)?, plus(moved.1, tile.store)?);
         match current {
             // the first load stands alone
@@ -252,12 +283,27 @@ pub(super) fn run(
         }
         current = Some(tile);
         Ok(())
-    })?;
+    };
+    match cut {
+        Cut::Given(transfers) => given(&transfers, routes, burst, array, &mut each)?,
+        Cut::Tiles(tiling) => Plan {
+            extents: Extents::new(work, array)?,
+            tiling,
+            routes,
+            burst,
+        }
+        .tiles(array, &mut each)?,
+    }
     if let Some(last) = current {
         step(last, Tile::default(), stored)?;
         step(Tile::default(), Tile::default(), last)?;
     }
 
+    // what the buffers see of the transfers
+    let passed = match cut {
+        Cut::Given(transfers) => (transfers.loads, transfers.stores),
+        Cut::Tiles(_) => moved,
+    };
     let mut causes = array.causes;
     [
         causes.stall_weights,
@@ -268,15 +314,16 @@ pub(super) fn run(
     Ok(MemoryRun {
         cycles,
         causes,
-        traffic: traffic(array, memories, routes, moved)?,
+        traffic: traffic(array, memories, routes, moved, passed)?,
     })
 }
 
-/// Reads and writes of every memory.
+/// Reads and writes of every memory: of bits moved at the DRAM, and of bits that pass the buffers on their way.
 fn traffic(
     array: &ArrayRun,
     memories: &[Memory],
     routes: &[Route; 4],
+    (dram_loads, dram_stores): ([u64; 4], [u64; 4]),
     (loads, stores): ([u64; 4], [u64; 4]),
 ) -> Result<Vec<Traffic>, Overflow> {
     let (reads, writes) = edge(&array.bits);
@@ -289,7 +336,7 @@ fn traffic(
                 (read, written) = (reads[t], writes[t]);
             }
             if m == dram {
-                (read, written) = (add(read, loads[t])?, add(written, stores[t])?);
+                (read, written) = (add(read, dram_loads[t])?, add(written, dram_stores[t])?);
             } else if holds(memory, tensor) {
                 // a tile on its way in is written here, and read here on its way further in; the other way out
                 (written, read) = (add(written, loads[t])?, add(read, stores[t])?);

@@ -9,7 +9,7 @@ use crate::simulate::{LayerWork, SimulateError};
 use crate::units::Overflow;
 
 /// The most tiles of a layer: 2^24, a fraction of a second to step through.
-const MAX_TILES: u128 = 1 << 24;
+pub(super) const MAX_TILES: u128 = 1 << 24;
 
 /// Which loop over tiles is the outer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -243,5 +243,6 @@ pub(super) fn finish(
             outputs_read: 0,
         },
         peak,
+        ..ArrayRun::default()
     })
 }

@@ -386,5 +386,6 @@ fn finish(
             outputs_read: 0,
         },
         peak,
+        ..ArrayRun::default()
     })
 }
