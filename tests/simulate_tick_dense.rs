@@ -106,7 +106,7 @@ fn fitting(nest: &LoopNest, any: [u64; 7], cols: u32, spare: u32) -> (RowStation
         within(q, nest.c),
     );
     let (r, t) = (within(r, nest.c.div_ceil(q)), within(t, nest.k.div_ceil(p)));
-    let m = within(m, nest.k.next_multiple_of(p * t));
+    let m = p * t * within(m, nest.k.div_ceil(p * t));
     let folds = e.div_ceil(cols.into());
     let array = RowStationary {
         rows: (nest.r * r * t * folds) as u32 + spare,

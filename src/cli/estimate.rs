@@ -2,6 +2,7 @@
 
 use super::costs;
 use super::failure::Failure;
+use super::mapping;
 use super::recipe;
 use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
@@ -13,7 +14,7 @@ use crate::report::{
     Accuracy, Files, LayerRow, LayerShare, RunFile, Subject, SummaryRow, TrafficRow, layer_table, summarise,
     summary_table, traffic_rows,
 };
-use crate::simulate::Pick;
+use crate::simulate::{Mappings, Pick};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -42,6 +43,12 @@ pub(super) struct Arguments {
     /// What the engines of an accelerator are compared by; every layer takes the cheapest
     #[arg(long, value_enum, default_value_t = Measure::Energy)]
     pick: Measure,
+    /// Mappings of layers on engines that take one; the others are searched
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+    /// Print each layer's mapping as loops
+    #[arg(long)]
+    show_mapping: bool,
     #[command(flatten)]
     report: ReportArguments,
 }
@@ -90,6 +97,14 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         .as_deref()
         .map(|path| recipe::open(path, &workload.value.network))
         .transpose()?;
+    let mappings = arguments
+        .mapping
+        .as_deref()
+        .map(|path| mapping::open(path, &workload.value.network))
+        .transpose()?;
+    if mappings.is_some() {
+        mapping::check_profiles(&profiles)?;
+    }
     let mut run = RunFile::new(
         "estimate",
         workload.input.clone(),
@@ -98,6 +113,11 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     .option("batch", &arguments.batch)
     .option("pick", &arguments.pick.word());
     run.recipe = recipe.as_ref().map(|r| r.input.clone());
+    if let Some(mappings) = &mappings {
+        run = run
+            .option("mapping", &mappings.input.given)
+            .option("mapping_sha256", &mappings.input.sha256);
+    }
     let out = arguments.report.open(&run.run)?;
 
     let dense = Recipe::default();
@@ -108,7 +128,14 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     for profile in &profiles {
         let from = rows.summary.len();
         for &(candidate, recipe) in &candidates {
-            let text = rows.add(&run, &workload, profile, candidate, recipe, arguments)?;
+            let text = rows.add(
+                &run,
+                &workload,
+                profile,
+                (candidate, recipe),
+                arguments,
+                mappings.as_ref(),
+            )?;
             let _ = write!(
                 tables,
                 "{} on {}, {candidate}\n{text}\n",
@@ -161,9 +188,9 @@ impl Rows {
         run: &RunFile,
         workload: &Given<Workload>,
         profile: &Given<Profile>,
-        candidate: &str,
-        recipe: &Recipe,
+        (candidate, recipe): (&str, &Recipe),
         arguments: &Arguments,
+        mappings: Option<&Given<Mappings>>,
     ) -> Result<String, Failure> {
         let subject = Subject {
             run: &run.run,
@@ -181,6 +208,7 @@ impl Rows {
             recipe,
             arguments.batch.get(),
             arguments.pick.pick(),
+            mappings,
         )?;
         let mut rows = Vec::new();
         let (mut kept, mut bits) = (0u64, 0.0);
@@ -202,6 +230,13 @@ impl Rows {
         if !total.not_modelled.is_empty() {
             let others = total.not_modelled.len();
             let _ = write!(table, "\nnot modelled: {others} layers that do not multiply");
+        }
+        if arguments.show_mapping {
+            let _ = write!(
+                table,
+                "\n\n{}",
+                mapping::text(workload, &profile.value, &total).trim_end()
+            );
         }
         self.summary.push(summarise(
             &subject,

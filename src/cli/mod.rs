@@ -9,6 +9,7 @@ mod codesign;
 mod costs;
 mod estimate;
 mod failure;
+mod mapping;
 mod profile;
 mod progress;
 mod recipe;

@@ -23,17 +23,25 @@ pub(super) fn form(
     let RowStationaryMapping { m, n, e, p, q, r, t } = *mapping;
     let banks = Banks::of(engine, work, mapping)?;
     let loops = [
-        (nest.g, "groups", String::new()),
-        (nest.p.div_ceil(e), "strips", format!("of {e} output rows")),
-        (nest.n.div_ceil(n), "batches", format!("of {n} samples")),
+        (nest.g, ["group", "groups"], String::new()),
+        (
+            nest.p.div_ceil(e),
+            ["strip", "strips"],
+            format!("of {e} output rows"),
+        ),
+        (
+            nest.n.div_ceil(n),
+            ["batch", "batches"],
+            format!("of {n} samples"),
+        ),
         (
             nest.k.div_ceil(m),
-            "blocks",
+            ["block", "blocks"],
             format!("of {m} filters; partial sums in {} banks", banks.psums),
         ),
         (
             nest.c.div_ceil(q * r),
-            "channel pieces",
+            ["channel piece", "channel pieces"],
             format!(
                 "of {} channels; inputs in {} banks",
                 (q * r).min(nest.c),
@@ -42,7 +50,7 @@ pub(super) fn form(
         ),
         (
             m.min(nest.k).div_ceil(p * t),
-            "passes",
+            ["pass", "passes"],
             format!("of {} filters", (p * t).min(nest.k)),
         ),
     ];
@@ -50,6 +58,7 @@ pub(super) fn form(
     let mut indent = String::new();
     for (count, what, of) in loops {
         if count > 1 || !of.is_empty() {
+            let what = what[usize::from(count > 1)];
             lines.push(format!("{indent}for {count} {what} {of}").trim_end().to_owned());
             indent.push_str("  ");
         }

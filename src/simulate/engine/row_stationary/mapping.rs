@@ -9,7 +9,7 @@ use std::fmt;
 /// A row-stationary mapping in the letters of Chen et al., JSSC 2017, Table IV.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowStationaryMapping {
-    /// Output channels of a group whose partial sums stay in the buffer.
+    /// Output channels of a group whose partial sums stay in the buffer: a multiple of p·t.
     pub m: u64,
     /// Samples of a pass.
     pub n: u64,
@@ -173,6 +173,13 @@ impl RowStationaryMapping {
                 key,
                 format!("`{key}` is {value}, but there are {most} {what}"),
                 cure,
+            ));
+        }
+        if m % (p * t) != 0 {
+            return Some(Misfit::new(
+                "m",
+                format!("`m` is {m}, which is no multiple of p·t = {}", p * t),
+                format!("write {}", m.next_multiple_of(p * t)),
             ));
         }
         let registers = [
