@@ -30,8 +30,7 @@ pub(super) fn expected(
     simulate::network(&workload.value.network, &profile.value, batch, pick, &setting).map_err(|error| {
         let (layer, key) = match &error {
             SimulateError::Mapping { layer, key, .. } => (layer, *key),
-            SimulateError::Unsupported { layer, .. } => (layer, ""),
-            SimulateError::NoEngine { layer, .. } => (layer, ""),
+            SimulateError::Unsupported { layer, .. } | SimulateError::NoEngine { layer, .. } => (layer, ""),
             _ => return Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value),
         };
         match mappings.filter(|m| m.value.layers.contains_key(layer)) {

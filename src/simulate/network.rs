@@ -131,12 +131,8 @@ pub fn network<'a>(
             activation_density,
             mapping,
         } = setting(at);
-        // what the layers that read the output say of it, the densest of them
-        let output_density = multiplying
-            .iter()
-            .zip(&all_sources)
-            .filter(|(_, sources)| sources.contains(&id))
-            .map(|(&reader, _)| setting(network.layer(reader)).activation_density)
+        let output_density = readers(&multiplying, &all_sources, id)
+            .map(|reader| setting(network.layer(reader)).activation_density)
             .reduce(f64::max)
             .unwrap_or(1.0);
         let work = LayerWork {
@@ -198,6 +194,14 @@ pub fn network<'a>(
         .map(|(_, l)| l.name.clone())
         .collect();
     sum(layers.into_iter().flatten().collect(), not_modelled)
+}
+
+/// The multiplying layers that read what a layer makes.
+fn readers(multiplying: &[LayerId], sources: &[Vec<LayerId>], id: LayerId) -> impl Iterator<Item = LayerId> {
+    let reads = multiplying.iter().zip(sources);
+    reads
+        .filter(move |(_, sources)| sources.contains(&id))
+        .map(|(&reader, _)| reader)
 }
 
 /// The tensors that a layer reads: of the multiplying layers and of the network's input, seen through the

@@ -30,7 +30,7 @@ fn pieces(extent: u64, step: u32) -> impl Iterator<Item = (u64, u64)> + Clone {
     let step = u64::from(step);
     [
         (step, extent / step),
-        (extent % step, u64::from(extent % step > 0)),
+        (extent % step, u64::from(!extent.is_multiple_of(step))),
     ]
     .into_iter()
     .filter(|&(_, count)| count > 0)
