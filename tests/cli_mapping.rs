@@ -126,7 +126,7 @@ fn a_profile_with_faults() {
     refused("no_kernels", MAPPING, &with(trees, "kernels = 32", "kernels = 0"));
 }
 
-/// AlexNet's conv1 has a kernel of 11 rows.
+/// `AlexNet`'s conv1 has a kernel of 11 rows.
 #[test]
 fn a_kernel_taller_than_the_array() {
     let unmapped = MAPPING.find("[layer.conv1]").expect("a table");
