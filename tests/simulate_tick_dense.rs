@@ -52,11 +52,11 @@ fn nest() -> impl Strategy<Value = LoopNest> {
 }
 
 fn weight(at: [u64; 5]) -> i64 {
-    (at.iter().fold(7, |h, x| h * 31 + x) % 13) as i64 - 6
+    (at.iter().fold(7, |h, x| h * 31 + x) % 13).cast_signed() - 6
 }
 
 fn input(at: [u64; 5]) -> i64 {
-    (at.iter().fold(3, |h, x| h * 37 + x) % 11) as i64 - 5
+    (at.iter().fold(3, |h, x| h * 37 + x) % 11).cast_signed() - 5
 }
 
 /// The output at (group, kernel, sample, row, column), by the definition of a convolution.
