@@ -105,6 +105,7 @@ fn simulate(c: &mut Criterion) {
                     weights: Weights::Density(0.1 + density),
                     weight_bits: 8,
                     activation_density: 1.0,
+                    mapping: None,
                 };
                 estimator.total(&setting).expect("it runs").energy.total()
             });

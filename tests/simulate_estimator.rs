@@ -35,6 +35,7 @@ proptest! {
             weights: Weights::Density(density(layer, base, spread)),
             weight_bits,
             activation_density,
+            mapping: None,
         };
         let estimator = Estimator::new(&workload.network, &profile, batch, pick);
         let whole = network(&workload.network, &profile, batch, pick, &setting);

@@ -74,7 +74,7 @@ fn layers_add_up_and_the_rest_is_listed() {
     let dram: Vec<_> = cost
         .layers
         .iter()
-        .map(|l| (l.input_from_dram, l.output_to_dram))
+        .map(|l| (l.around.input_from_dram, l.around.output_to_dram))
         .collect();
     assert_eq!(dram, [(true, false), (false, false), (false, true)]);
     assert_eq!(
@@ -108,7 +108,7 @@ fn features_that_do_not_fit_go_through_dram() {
     let dram = |cost: &NetworkCost| {
         cost.layers
             .iter()
-            .map(|l| (l.input_from_dram, l.output_to_dram))
+            .map(|l| (l.around.input_from_dram, l.around.output_to_dram))
             .collect::<Vec<_>>()
     };
     let on_chip = cost(&profile, 0.1, 1).expect("a cost");
@@ -171,7 +171,7 @@ fn a_layer_without_room_moves_its_features() {
         found
             .layers
             .iter()
-            .map(|l| (l.input_from_dram, l.output_to_dram))
+            .map(|l| (l.around.input_from_dram, l.around.output_to_dram))
             .collect::<Vec<_>>(),
         [(true, true); 3]
     );
@@ -184,5 +184,5 @@ fn a_layer_without_room_moves_its_features() {
     );
     let dense = |_: &Layer| LayerSetting::of_target(&Target::DENSE, &profile);
     let found = network(&net(), &profile, 3, Pick::Latency, &dense).expect("a cost");
-    assert!(!found.layers[1].input_from_dram);
+    assert!(!found.layers[1].around.input_from_dram);
 }

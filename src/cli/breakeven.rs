@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     let mut tables = String::new();
     for profile in &profiles {
         // the curve leaves the memories out, but a layer that cannot run at all has none
-        costs::expected(&workload, profile, &Recipe::default(), 1, Pick::Energy)?;
+        costs::expected(&workload, profile, &Recipe::default(), 1, Pick::Energy, None)?;
         for pair in pairs(profile)? {
             let from = rows.len();
             for layer in &layers {
@@ -197,6 +197,8 @@ fn curve(
         // the arrays are compared with every operand at hand
         input_from_dram: false,
         output_to_dram: false,
+        output_density: 1.0,
+        mapping: None,
     };
     let curve = break_even::curve(&work, &profile.value, pair, &PORTIONS)
         .map_err(|error| Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value))?;

@@ -1,11 +1,12 @@
 //! A network at a recipe on a profile, by expectation.
 
 use super::failure::Failure;
+use super::mapping;
 use super::request::Given;
 use crate::compression::{Recipe, Target};
 use crate::hardware::Profile;
 use crate::network::{Layer, Network, Workload};
-use crate::simulate::{self, LayerCost, LayerSetting, NetworkCost, Pick, Weights};
+use crate::simulate::{self, LayerCost, LayerSetting, Mappings, NetworkCost, Pick, SimulateError, Weights};
 
 /// The cost of every layer that multiplies, each on the engine that is cheapest for it, its non-zeros at random
 /// positions.
@@ -15,10 +16,20 @@ pub(super) fn expected(
     recipe: &Recipe,
     batch: u64,
     pick: Pick,
+    mappings: Option<&Given<Mappings>>,
 ) -> Result<NetworkCost, Failure> {
-    let setting = |layer: &Layer| setting(workload, profile, recipe, layer);
-    simulate::network(&workload.value.network, &profile.value, batch, pick, &setting)
-        .map_err(|error| Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value))
+    let setting = |layer: &Layer| setting(workload, profile, recipe, mappings, layer);
+    simulate::network(&workload.value.network, &profile.value, batch, pick, &setting).map_err(|error| {
+        let (layer, key) = match &error {
+            SimulateError::Mapping { layer, key, .. } => (layer, *key),
+            SimulateError::Unsupported { layer, .. } | SimulateError::NoEngine { layer, .. } => (layer, ""),
+            _ => return Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value),
+        };
+        match mappings.filter(|m| m.value.layers.contains_key(layer)) {
+            Some(given) => mapping::failure(given, &error, layer, key, &profile.value.name),
+            None => Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value),
+        }
+    })
 }
 
 /// A layer at a recipe: its non-zeros at random positions, the zeros of its inputs as the workload knows them.
@@ -26,12 +37,14 @@ pub(super) fn setting(
     workload: &Given<Workload>,
     profile: &Given<Profile>,
     recipe: &Recipe,
+    mappings: Option<&Given<Mappings>>,
     layer: &Layer,
 ) -> LayerSetting<'static> {
     let target = recipe.target(&layer.name);
     LayerSetting {
         weights: Weights::Density(density(layer, &target)),
         activation_density: workload.value.activation_density(layer),
+        mapping: mappings.and_then(|m| m.value.layers.get(&layer.name).copied()),
         ..LayerSetting::of_target(&target, &profile.value)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::costs;
 use super::failure::Failure;
+use super::mapping;
 use super::measure::Measure;
 use super::recipe;
 use super::reports::{ReportArguments, finish};
@@ -16,6 +17,7 @@ use crate::report::{
     summary_table, traffic_rows,
 };
 use crate::scalesim::Mode;
+use crate::simulate::Mappings;
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -58,6 +60,12 @@ pub(super) struct Arguments {
     /// Copy the known faults of SCALE-Sim 3.0.0 too, to compare with its reports byte for byte
     #[arg(long, requires = "scalesim")]
     scalesim_compat: bool,
+    /// Mappings of layers on engines that take one; the others are searched
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+    /// Print each layer's mapping as loops
+    #[arg(long)]
+    show_mapping: bool,
     #[command(flatten)]
     report: ReportArguments,
 }
@@ -86,6 +94,14 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         .as_deref()
         .map(|path| recipe::open(path, &workload.value.network))
         .transpose()?;
+    let mappings = arguments
+        .mapping
+        .as_deref()
+        .map(|path| mapping::open(path, &workload.value.network))
+        .transpose()?;
+    if mappings.is_some() {
+        mapping::check_profiles(&profiles)?;
+    }
     let mut run = RunFile::new(
         "estimate",
         workload.input.clone(),
@@ -94,6 +110,11 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     .option("batch", &arguments.batch)
     .option("pick", &arguments.pick.word());
     run.recipe = recipe.as_ref().map(|r| r.input.clone());
+    if let Some(mappings) = &mappings {
+        run = run
+            .option("mapping", &mappings.input.given)
+            .option("mapping_sha256", &mappings.input.sha256);
+    }
     let out = arguments.report.open(&run.run)?;
 
     let dense = Recipe::default();
@@ -104,7 +125,14 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     for profile in &profiles {
         let from = rows.summary.len();
         for &(candidate, recipe) in &candidates {
-            let text = rows.add(&run, &workload, profile, candidate, recipe, arguments)?;
+            let text = rows.add(
+                &run,
+                &workload,
+                profile,
+                (candidate, recipe),
+                arguments,
+                mappings.as_ref(),
+            )?;
             let _ = write!(
                 tables,
                 "{} on {}, {candidate}\n{text}\n",
@@ -157,9 +185,9 @@ impl Rows {
         run: &RunFile,
         workload: &Given<Workload>,
         profile: &Given<Profile>,
-        candidate: &str,
-        recipe: &Recipe,
+        (candidate, recipe): (&str, &Recipe),
         arguments: &Arguments,
+        mappings: Option<&Given<Mappings>>,
     ) -> Result<String, Failure> {
         let subject = Subject {
             run: &run.run,
@@ -177,6 +205,7 @@ impl Rows {
             recipe,
             arguments.batch.get(),
             arguments.pick.pick(),
+            mappings,
         )?;
         let mut rows = Vec::new();
         let (mut kept, mut bits) = (0u64, 0.0);
@@ -198,6 +227,13 @@ impl Rows {
         if !total.not_modelled.is_empty() {
             let others = total.not_modelled.len();
             let _ = write!(table, "\nnot modelled: {others} layers that do not multiply");
+        }
+        if arguments.show_mapping {
+            let _ = write!(
+                table,
+                "\n\n{}",
+                mapping::text(workload, &profile.value, &total).trim_end()
+            );
         }
         self.summary.push(summarise(
             &subject,

@@ -91,14 +91,17 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     let (batch, pick) = (arguments.batch.get(), arguments.pick.pick());
     let (mut rows, mut text) = (Vec::new(), String::new());
     for profile in &profiles {
-        let total = costs::expected(&workload, profile, &targets, batch, pick)?;
-        let dram = total
+        let total = costs::expected(&workload, profile, &targets, batch, pick, None)?;
+        let Some(around) = total
             .layers
             .iter()
             .find(|l| l.name == layer.name)
-            .map_or([true; 2], |l| [l.input_from_dram, l.output_to_dram]);
-        let setting = costs::setting(&workload, profile, &targets, layer);
-        let Some(work) = work_of(network, layer, &profile.value, batch, setting, dram) else {
+            .map(|l| l.around)
+        else {
+            continue;
+        };
+        let setting = costs::setting(&workload, profile, &targets, None, layer);
+        let Some(work) = work_of(network, layer, &profile.value, batch, setting, around) else {
             continue;
         };
         let explained = explain(&work, &profile.value, pick).map_err(|error| {

@@ -10,6 +10,7 @@ mod costs;
 mod estimate;
 mod explain;
 mod failure;
+mod mapping;
 mod measure;
 mod profile;
 mod progress;

@@ -62,6 +62,7 @@ impl Candidate {
                         .and_then(|i| bits.get(i))
                         .map_or(profile.weight_bits, |&b| u32::from(b).min(profile.weight_bits)),
                     activation_density: request.workload.activation_density(layer),
+                    mapping: None,
                 }
             };
             let cost = simulate::network(network, profile, 1, pick(objective), &setting)?;

@@ -132,6 +132,7 @@ impl<'a> Costing<'a> {
                 profile.weight_bits
             },
             activation_density: self.workload.activation_density(layer),
+            mapping: None,
         }
     }
 
@@ -190,6 +191,8 @@ impl<'a> Costing<'a> {
             output_elements: 0,
             input_from_dram: false,
             output_to_dram: false,
+            output_density: 1.0,
+            mapping: None,
         };
         match break_even::curve(&work, profile, pair, &[]) {
             Ok(curve) => Ok(curve.crossing),

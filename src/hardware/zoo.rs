@@ -38,6 +38,7 @@ const SHIPPED: &[Shipped] = shipped![
     "admm-nn-40nm",
     "eie-45nm",
     "eyeriss-65nm",
+    "nvdla-like-28nm",
     "tpu-v1-28nm",
     "zynq-7020"
 ];

@@ -5,7 +5,7 @@ use super::table::{self, Align, table};
 use super::word::word;
 use crate::compression::Target;
 use crate::compression::encoding::Encoding;
-use crate::hardware::{MemoryKind, Profile, TensorKind};
+use crate::hardware::{Engine, MemoryKind, Profile, TensorKind};
 use crate::network::Layer;
 use crate::simulate::LayerCost;
 use serde::Serialize;
@@ -173,7 +173,7 @@ impl LayerRow {
             layer: layer.name.clone(),
             op: layer.op.kind(),
             engine: cost.engine.clone(),
-            mapping: engine.map(|e| e.kind.mapping()).unwrap_or_default(),
+            mapping: mapping(engine, cost),
             structure: word(&share.target.structure),
             density: if weights == 0 {
                 1.0
@@ -234,6 +234,15 @@ impl LayerRow {
     #[must_use]
     pub fn dram_bits(&self) -> u64 {
         self.dram_weights_bits + self.dram_indices_bits + self.dram_inputs_bits + self.dram_outputs_bits
+    }
+}
+
+/// The engine's array and, where it chose one, the layer's mapping on it.
+fn mapping(engine: Option<&Engine>, cost: &LayerCost) -> String {
+    let array = engine.map(|e| e.kind.mapping()).unwrap_or_default();
+    match &cost.mapping {
+        Some(form) => format!("{array} {}", form.word),
+        None => array,
     }
 }
 

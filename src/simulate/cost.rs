@@ -1,5 +1,6 @@
 //! What a layer costs, broken down so that the parts sum to the whole.
 
+use super::engine::LoopForm;
 use crate::hardware::TensorKind;
 use crate::units::{Overflow, add};
 
@@ -16,7 +17,7 @@ pub struct Causes {
     pub imbalance: u64,
     /// Lanes or PEs without work (edges of folds, rows that do not divide).
     pub unused: u64,
-    /// Waiting for the feature port.
+    /// Waiting for the port that brings features or partial sums.
     pub feature_port: u64,
     /// Waiting for weights from memory.
     pub stall_weights: u64,
@@ -119,4 +120,6 @@ pub struct LayerCost {
     pub macs: u64,
     /// Useful multiplications over the engine's peak in the layer's time.
     pub utilisation: f64,
+    /// How the layer lies on the array, from engines that choose.
+    pub mapping: Option<LoopForm>,
 }

@@ -101,6 +101,20 @@ pub enum SimulateError {
         /// What it cannot do, and the cure.
         message: &'static str,
     },
+    /// A mapping that the engine or the layer does not allow, or a layer that no mapping fits.
+    #[error("layer `{layer}`: engine `{engine}`: {message}; {cure}")]
+    Mapping {
+        /// The layer.
+        layer: String,
+        /// The engine.
+        engine: String,
+        /// The letter of the mapping to change; empty where none helps.
+        key: &'static str,
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        cure: String,
+    },
     /// No engine of the profile can run the layer.
     #[error("layer `{layer}`: no engine of `{profile}` can run it; {reasons}")]
     NoEngine {

@@ -5,7 +5,7 @@ use super::engine;
 use super::error::SimulateError;
 use super::layer::{Figures, Pick, check, figures};
 use super::memory::Layout;
-use super::network::{LayerSetting, NetworkCost, network, residency};
+use super::network::{LayerSetting, NetworkCost, Surroundings, network, readers, residency, work_of};
 use super::work::{LayerWork, Weights};
 use crate::hardware::Profile;
 use crate::network::{Layer, Network};
@@ -82,6 +82,8 @@ impl From<&NetworkCost> for Total {
 struct Place<'a> {
     layer: &'a Layer,
     work: LayerWork<'a>,
+    /// The layers that read what it makes.
+    readers: Vec<&'a Layer>,
     /// Layers of one kind have the same loops and features.
     kind: usize,
 }
@@ -109,11 +111,17 @@ impl<'a> Estimator<'a> {
             weights: Weights::Density(1.0),
             weight_bits: profile.weight_bits,
             activation_density: 1.0,
+            mapping: None,
         };
         for (i, &id) in residency.multiplying.iter().enumerate() {
             let layer = network.layer(id);
-            let dram = residency.dram(i);
-            let Some(work) = super::network::work_of(network, layer, profile, batch, dense, dram) else {
+            let [input_from_dram, output_to_dram] = residency.dram(i);
+            let around = Surroundings {
+                input_from_dram,
+                output_to_dram,
+                output_density: 1.0,
+            };
+            let Some(work) = work_of(network, layer, profile, batch, dense, around) else {
                 continue;
             };
             let alike = |p: &Place<'_>| {
@@ -125,7 +133,15 @@ impl<'a> Estimator<'a> {
             };
             let kind = places.iter().find(|p| alike(p)).map_or(kinds, |p| p.kind);
             kinds = kinds.max(kind + 1);
-            places.push(Place { layer, work, kind });
+            let readers = readers(&residency.multiplying, &residency.all_sources, id)
+                .map(|reader| network.layer(reader))
+                .collect();
+            places.push(Place {
+                layer,
+                work,
+                readers,
+                kind,
+            });
         }
         Self {
             network,
@@ -144,17 +160,29 @@ impl<'a> Estimator<'a> {
     /// # Errors
     /// As [`network`].
     pub fn total(&self, setting: &dyn Fn(&Layer) -> LayerSetting<'a>) -> Result<Total, SimulateError> {
-        let mut known: Vec<Option<(LayerSetting<'a>, Figures)>> = vec![None; self.kinds];
+        let mut known: Vec<Option<(LayerSetting<'a>, f64, Figures)>> = vec![None; self.kinds];
         let mut total = Total::default();
         for place in &self.places {
             let setting_here = setting(place.layer);
+            let output_density = place
+                .readers
+                .iter()
+                .map(|reader| setting(reader).activation_density)
+                .reduce(f64::max)
+                .unwrap_or(1.0);
             let figures = match &known[place.kind] {
-                Some((before, figures)) if same(before, &setting_here) => *figures,
+                Some((before, density, figures))
+                    if *density == output_density && same(before, &setting_here) =>
+                {
+                    *figures
+                }
                 _ => {
                     let work = LayerWork {
                         weights: setting_here.weights,
                         weight_bits: setting_here.weight_bits,
                         activation_density: setting_here.activation_density,
+                        output_density,
+                        mapping: setting_here.mapping,
                         ..place.work
                     };
                     let Some(figures) = self.cheapest(&work)? else {
@@ -162,7 +190,7 @@ impl<'a> Estimator<'a> {
                         let cost = network(self.network, self.profile, self.batch, self.pick, setting)?;
                         return Ok(Total::from(&cost));
                     };
-                    known[place.kind] = Some((setting_here, figures));
+                    known[place.kind] = Some((setting_here, output_density, figures));
                     figures
                 }
             };
@@ -176,6 +204,9 @@ impl<'a> Estimator<'a> {
     /// The figures of the cheapest engine, of equals the first; `None` if no engine can run the layer.
     fn cheapest(&self, work: &LayerWork) -> Result<Option<Figures>, SimulateError> {
         check(work)?;
+        if work.mapping.is_some() {
+            return Ok(None); // a pinned mapping has errors of its own: the whole network says them
+        }
         let mut best: Option<(f64, Figures)> = None;
         for unit in &self.profile.engines {
             let run = engine::model(&unit.kind)
@@ -198,5 +229,8 @@ fn same(a: &LayerSetting<'_>, b: &LayerSetting<'_>) -> bool {
         (Weights::Pattern(a), Weights::Pattern(b)) => std::ptr::eq(a, b),
         _ => false,
     };
-    weights && a.weight_bits == b.weight_bits && a.activation_density == b.activation_density
+    weights
+        && a.weight_bits == b.weight_bits
+        && a.activation_density == b.activation_density
+        && a.mapping == b.mapping
 }

@@ -7,7 +7,7 @@ use super::memory::{Layout, MemoryRun};
 use super::work::{LayerWork, Weights};
 use super::{energy, memory};
 use crate::compression::Mask;
-use crate::hardware::{Engine, Profile};
+use crate::hardware::{Engine, EngineKind, Profile};
 use crate::units::product;
 
 /// What makes one engine cheaper than another.
@@ -57,6 +57,15 @@ pub fn layer(work: &LayerWork, profile: &Profile, pick: Pick) -> Result<LayerOut
     let all: Vec<_> = (0..profile.engines.len())
         .map(|e| layer_on(work, profile, e))
         .collect();
+    if work.mapping.is_some()
+        && let Some(error) = all.iter().find_map(|cost| match cost {
+            Err(error @ SimulateError::Mapping { .. }) => Some(error),
+            _ => None,
+        })
+    {
+        // what was asked for is wrong: no other engine stands in for it
+        return Err(error.clone());
+    }
     let mut best: Option<(usize, f64)> = None;
     for (i, cost) in all.iter().enumerate() {
         if let Ok(cost) = cost
@@ -94,6 +103,7 @@ pub fn layer(work: &LayerWork, profile: &Profile, pick: Pick) -> Result<LayerOut
 pub fn layer_on(work: &LayerWork, profile: &Profile, engine: usize) -> Result<LayerCost, SimulateError> {
     let unit = find(profile, engine)?;
     check(work)?;
+    takes_mapping(work, unit)?;
     finish(
         work,
         profile,
@@ -131,7 +141,20 @@ pub fn array(
             });
         }
     }
+    takes_mapping(work, unit)?;
     engine::model(&unit.kind).run(work, activations, &unit.name)
+}
+
+/// Refuses a layer with a mapping on an engine that takes none.
+fn takes_mapping(work: &LayerWork, unit: &Engine) -> Result<(), SimulateError> {
+    if work.mapping.is_none() || matches!(unit.kind, EngineKind::RowStationary(_)) {
+        return Ok(());
+    }
+    Err(SimulateError::Unsupported {
+        layer: work.name.into(),
+        engine: unit.name.clone(),
+        message: "takes no mapping; leave the layer out of the mapping file",
+    })
 }
 
 fn find(profile: &Profile, engine: usize) -> Result<&Engine, SimulateError> {
@@ -256,5 +279,6 @@ fn finish(
         } else {
             0.0
         },
+        mapping: array.mapping.clone(),
     })
 }

@@ -18,6 +18,7 @@ mod error;
 mod estimator;
 mod explain;
 mod layer;
+mod mapping;
 mod memory;
 mod network;
 mod work;
@@ -25,12 +26,13 @@ mod work;
 pub use area::{AreaBreakdown, area};
 pub use cost::{Causes, EnergyBreakdown, LayerCost, StoredBits, Traffic};
 pub use engine::{
-    Accesses, ArrayBits, ArrayRun, Expectation, Folds, SliceEntries, expected, nm_products,
-    row_wise_products, slice_entries,
+    Accesses, ArrayBits, ArrayRun, Expectation, Folds, LoopForm, RowStationaryMapping, SliceEntries,
+    Transfers, expected, nm_products, row_wise_products, slice_entries,
 };
 pub use error::SimulateError;
 pub use estimator::{Estimator, Total};
 pub use explain::{Cause, Change, Explanation, explain};
 pub use layer::{LayerOutcome, Pick, array, layer, layer_on};
-pub use network::{LayerSetting, NetworkCost, NetworkLayer, network, work_of};
+pub use mapping::Mappings;
+pub use network::{LayerSetting, NetworkCost, NetworkLayer, Surroundings, network, work_of};
 pub use work::{LayerWork, Weights};

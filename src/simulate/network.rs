@@ -1,6 +1,7 @@
 //! A whole network on one profile.
 
 use super::cost::{EnergyBreakdown, StoredBits};
+use super::engine::RowStationaryMapping;
 use super::error::SimulateError;
 use super::estimator::Total;
 use super::layer::{Figures, LayerOutcome, Pick, layer};
@@ -21,6 +22,8 @@ pub struct LayerSetting<'a> {
     pub weight_bits: u32,
     /// Portion of its inputs that are not zero, in (0, 1].
     pub activation_density: f64,
+    /// The mapping to run, see [`LayerWork::mapping`].
+    pub mapping: Option<RowStationaryMapping>,
 }
 
 impl LayerSetting<'_> {
@@ -37,6 +40,7 @@ impl LayerSetting<'_> {
             weights: Weights::Density(target.density),
             weight_bits,
             activation_density: 1.0,
+            mapping: None,
         }
     }
 }
@@ -48,10 +52,8 @@ pub struct NetworkLayer {
     pub name: String,
     /// Its cost on the engine it takes, and on the others.
     pub outcome: LayerOutcome,
-    /// Whether its input is read from DRAM.
-    pub input_from_dram: bool,
-    /// Whether its output is written to DRAM.
-    pub output_to_dram: bool,
+    /// Where its features come from and go to.
+    pub around: Surroundings,
 }
 
 /// The cost of a network: its layers one after another.
@@ -101,18 +103,23 @@ pub fn network<'a>(
     while let Some(i) = todo.pop_first() {
         let (id, sources) = (multiplying[i], &all_sources[i]);
         let at = network.layer(id);
-        let place = [sources.iter().any(|s| in_dram.contains(s)), in_dram.contains(&id)];
-        let Some(work) = work_of(network, at, profile, batch, setting(at), place) else {
+        let around = Surroundings {
+            input_from_dram: sources.iter().any(|s| in_dram.contains(s)),
+            output_to_dram: in_dram.contains(&id),
+            output_density: readers(&multiplying, &all_sources, id)
+                .map(|reader| setting(network.layer(reader)).activation_density)
+                .reduce(f64::max)
+                .unwrap_or(1.0),
+        };
+        let Some(work) = work_of(network, at, profile, batch, setting(at), around) else {
             continue;
         };
         match layer(&work, profile, pick) {
             Ok(outcome) => {
-                let (input_from_dram, output_to_dram) = (work.input_from_dram, work.output_to_dram);
                 layers[i] = Some(NetworkLayer {
                     name: at.name.clone(),
                     outcome,
-                    input_from_dram,
-                    output_to_dram,
+                    around,
                 });
             }
             Err(error) => {
@@ -124,7 +131,12 @@ pub fn network<'a>(
                     .filter(|t| in_dram.insert(*t))
                     .collect();
                 if moved.is_empty()
-                    || !matches!(error, SimulateError::Tile { .. } | SimulateError::NoEngine { .. })
+                    || !matches!(
+                        error,
+                        SimulateError::Tile { .. }
+                            | SimulateError::NoEngine { .. }
+                            | SimulateError::Mapping { .. }
+                    )
                 {
                     return Err(error);
                 }
@@ -142,6 +154,18 @@ pub fn network<'a>(
         .map(|(_, l)| l.name.clone())
         .collect();
     sum(layers.into_iter().flatten().collect(), not_modelled)
+}
+
+/// The multiplying layers that read what a layer makes.
+pub(super) fn readers(
+    multiplying: &[LayerId],
+    sources: &[Vec<LayerId>],
+    id: LayerId,
+) -> impl Iterator<Item = LayerId> {
+    let reads = multiplying.iter().zip(sources);
+    reads
+        .filter(move |(_, sources)| sources.contains(&id))
+        .map(|(&reader, _)| reader)
 }
 
 /// Where the features of a network live, before any layer has been tried.
@@ -197,8 +221,18 @@ pub(super) fn residency(network: &Network, profile: &Profile, batch: u64) -> Res
     }
 }
 
-/// What a network asks of an array for one layer; `None` for a layer that does not multiply. `dram` says whether its
-/// input comes from DRAM and whether its output goes there.
+/// What a layer's neighbours decide of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Surroundings {
+    /// Whether its input comes from DRAM.
+    pub input_from_dram: bool,
+    /// Whether its output goes there.
+    pub output_to_dram: bool,
+    /// The portion of its outputs that are not zero, as the layers that read them see it.
+    pub output_density: f64,
+}
+
+/// What a network asks of an array for one layer; `None` for a layer that does not multiply.
 #[must_use]
 pub fn work_of<'a>(
     network: &Network,
@@ -206,7 +240,7 @@ pub fn work_of<'a>(
     profile: &Profile,
     batch: u64,
     setting: LayerSetting<'a>,
-    dram: [bool; 2],
+    around: Surroundings,
 ) -> Option<LayerWork<'a>> {
     Some(LayerWork {
         name: &layer.name,
@@ -220,8 +254,10 @@ pub fn work_of<'a>(
             .first()
             .map_or(0, |&input| network.layer(input).output.elements() as u64),
         output_elements: layer.output.elements() as u64,
-        input_from_dram: dram[0],
-        output_to_dram: dram[1],
+        input_from_dram: around.input_from_dram,
+        output_to_dram: around.output_to_dram,
+        output_density: around.output_density,
+        mapping: setting.mapping,
     })
 }
 

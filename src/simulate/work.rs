@@ -1,5 +1,6 @@
 //! What the simulator is asked: one layer, with its weights as they are.
 
+use super::engine::RowStationaryMapping;
 use crate::compression::Mask;
 use crate::network::LoopNest;
 
@@ -27,6 +28,8 @@ pub struct LayerWork<'a> {
     pub activation_bits: u32,
     /// Portion of input activations that are not zero.
     pub activation_density: f64,
+    /// Portion of outputs that are not zero, as DRAM sees them.
+    pub output_density: f64,
     /// Elements of the input, one sample.
     pub input_elements: u64,
     /// Elements of the output, one sample.
@@ -35,4 +38,7 @@ pub struct LayerWork<'a> {
     pub input_from_dram: bool,
     /// Whether the output goes to DRAM.
     pub output_to_dram: bool,
+    /// The mapping to run, on engines that take one; `None` lets the engine search. No other engine runs a layer
+    /// with a mapping.
+    pub mapping: Option<RowStationaryMapping>,
 }

@@ -169,6 +169,8 @@ pub(crate) fn work(nest: LoopNest, weights: Weights<'_>) -> LayerWork<'_> {
         output_elements: nest.g * nest.k * nest.p * nest.q,
         input_from_dram: true,
         output_to_dram: true,
+        output_density: 1.0,
+        mapping: None,
     }
 }
 

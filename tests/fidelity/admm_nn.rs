@@ -60,6 +60,8 @@ fn conv4(portions: &[f64]) -> Curve {
         output_elements: 0,
         input_from_dram: false,
         output_to_dram: false,
+        output_density: 1.0,
+        mapping: None,
     };
     curve(&work, &profile, Pair { dense: 0, sparse: 1 }, portions).expect("a curve")
 }

@@ -1,9 +1,13 @@
 //! The engines that a profile may have. An engine is a file here, which says what may stand in a profile, reads it
 //! and describes it; a model in `simulate::engine`; and a line in each of the lists below.
 
+mod dot_product;
+mod row_stationary;
 mod slices;
 mod systolic;
 
+pub use dot_product::DotProduct;
+pub use row_stationary::{RowStationary, RunLength};
 pub use slices::{FeaturePort, Partition, Slices, Synchronisation};
 pub use systolic::{Dataflow, Systolic};
 
@@ -13,6 +17,8 @@ use super::read::Reader;
 use super::resources::{Family, Multiplier, Resources, ResourcesError, Widths};
 use crate::compression::encoding::Encoding;
 use crate::units::{Area, Frequency};
+use dot_product::RawDotProduct;
+use row_stationary::RawRowStationary;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use slices::RawSlices;
@@ -47,6 +53,12 @@ trait EngineForm {
     ) -> Result<Resources, ResourcesError>;
 }
 
+/// A count and its double, in words: `banks 4 → 8`.
+fn doubled(what: &str, count: u32) -> (String, u32) {
+    let twice = count.saturating_mul(2);
+    (format!("{what} {count} → {twice}"), twice)
+}
+
 /// The engines.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EngineKind {
@@ -54,9 +66,13 @@ pub enum EngineKind {
     Systolic(Systolic),
     /// PEs that each hold a slice of the weights: dense, or sparse with an index per entry.
     Slices(Slices),
+    /// A row-stationary array (Eyeriss).
+    RowStationary(RowStationary),
+    /// Dot-product trees (NVDLA-like).
+    DotProduct(DotProduct),
 }
 
-/// One way an array runs a layer: exactly one of `systolic` and `slices`.
+/// One way an array runs a layer: exactly one of `systolic`, `slices`, `row-stationary` and `dot-product`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "Engine")]
@@ -72,6 +88,10 @@ pub(crate) struct RawEngine {
     pub(crate) systolic: Option<RawSystolic>,
     /// PEs that each hold a slice of the weights.
     pub(crate) slices: Option<RawSlices>,
+    /// A row-stationary array (Eyeriss).
+    pub(crate) row_stationary: Option<RawRowStationary>,
+    /// Dot-product trees (NVDLA-like).
+    pub(crate) dot_product: Option<RawDotProduct>,
 }
 
 impl RawEngine {
@@ -88,18 +108,30 @@ impl RawEngine {
                 .as_ref()
                 .map(|s| s.read(reader).map(EngineKind::Slices)),
         );
+        kinds.extend(
+            self.row_stationary
+                .as_ref()
+                .map(|s| s.read(reader).map(EngineKind::RowStationary)),
+        );
+        kinds.extend(
+            self.dot_product
+                .as_ref()
+                .map(|s| s.read(reader).map(EngineKind::DotProduct)),
+        );
         kinds
     }
 }
 
 /// Names of the tables, for errors.
-const TABLES: &str = "`systolic` or a `slices`";
+const TABLES: &str = "`systolic`, `slices`, `row-stationary` or `dot-product`";
 
 impl EngineKind {
     fn form(&self) -> &dyn EngineForm {
         match self {
             Self::Systolic(engine) => engine,
             Self::Slices(engine) => engine,
+            Self::RowStationary(engine) => engine,
+            Self::DotProduct(engine) => engine,
         }
     }
 

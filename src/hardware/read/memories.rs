@@ -42,6 +42,7 @@ impl Reader {
         let memories: Vec<_> = raw.memories.iter().map(|m| self.memory(m.get_ref())).collect();
         let memories: Vec<Memory> = memories.into_iter().collect::<Option<_>>()?;
         self.homes(raw, &memories);
+        self.banks(raw, &memories);
         Some(memories)
     }
 
@@ -105,7 +106,7 @@ impl Reader {
         })
     }
 
-    fn capacity(&mut self, raw: &Spanned<String>) -> Option<Capacity> {
+    pub(in crate::hardware) fn capacity(&mut self, raw: &Spanned<String>) -> Option<Capacity> {
         let capacity: Capacity = self.quantity(raw)?;
         let bits = capacity.value();
         let whole = bits >= 1.0 && bits.fract() == 0.0;
@@ -172,6 +173,35 @@ impl Reader {
                     place.get_ref().name.span(),
                     format!("no on-chip memory holds the {word}"),
                     format!("add \"{word}\" to the `holds` of a buffer"),
+                );
+            }
+        }
+    }
+
+    /// The banks of a row-stationary engine are those of the buffers for inputs and outputs.
+    fn banks(&mut self, raw: &RawProfile, memories: &[Memory]) {
+        for engine in &raw.engines {
+            let Some(array) = &engine.get_ref().row_stationary else {
+                continue;
+            };
+            let Ok(bank) = array.bank.get_ref().parse::<Capacity>() else {
+                continue; // reported by the engine's reader
+            };
+            let banks = u128::from(*array.banks.get_ref()) * u128::from(bank.bits());
+            let buffers = memories.iter().filter_map(|m| match m.kind {
+                MemoryKind::Buffer { capacity, .. }
+                    if m.holds.contains(&TensorKind::Inputs) || m.holds.contains(&TensorKind::Outputs) =>
+                {
+                    Some(u128::from(capacity.bits()))
+                }
+                _ => None,
+            });
+            let held: u128 = buffers.sum();
+            if banks > held {
+                self.fault(
+                    array.banks.span(),
+                    format!("the banks have {banks} bits, but the buffers for inputs and outputs {held}"),
+                    "lower `banks` or `bank`, or raise the capacity of the buffers",
                 );
             }
         }

@@ -1,8 +1,11 @@
 //! The engines. One file per engine; [`model`] is the only other place that names it.
 
+mod dot_product;
+mod row_stationary;
 mod slices;
 mod systolic;
 
+pub use row_stationary::{LoopForm, RowStationaryMapping};
 pub use slices::{Expectation, SliceEntries, expected, slice_entries};
 pub use systolic::{Accesses, Folds, nm_products, row_wise_products};
 
@@ -13,14 +16,16 @@ use crate::compression::Mask;
 use crate::hardware::EngineKind;
 
 /// What one engine did for one layer, with every operand at hand: the array before the memories.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ArrayRun {
     /// Cycles of the engine's clock.
     pub cycles: u64,
     /// The same by cause; the stalls are zero.
     pub causes: Causes,
-    /// Multiplications that were done.
+    /// Multiplications that were done, gated ones included.
     pub macs: u64,
+    /// Multiplications by a zero input that only read that input's register.
+    pub gated: u64,
     /// Entries (weights and fillers) that went through an index decoder.
     pub decoded: u64,
     /// Words that moved one hop through the array.
@@ -31,6 +36,29 @@ pub struct ArrayRun {
     pub bits: ArrayBits,
     /// Multiplications the engine can start per cycle.
     pub peak: u64,
+    /// How the layer lies on the array, from engines that choose.
+    pub mapping: Option<LoopForm>,
+    /// What moves between the on-chip memories and DRAM, from engines whose mapping sets it; otherwise the memories
+    /// choose tiles.
+    pub transfers: Option<Transfers>,
+}
+
+/// What an engine's mapping moves between the on-chip memories and DRAM. Lists are by tensor: weights, indices,
+/// inputs, outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transfers {
+    /// Steps that work and transfers are spread over evenly.
+    pub steps: u64,
+    /// Bits written into buffers.
+    pub loads: [u64; 4],
+    /// Bits read from buffers on their way out.
+    pub stores: [u64; 4],
+    /// Bits read from DRAM: fewer than `loads` where they are compressed there.
+    pub dram_loads: [u64; 4],
+    /// Bits written to DRAM.
+    pub dram_stores: [u64; 4],
+    /// Whether a tensor moves while the array works.
+    pub overlaps: [bool; 4],
 }
 
 /// Bits that cross the array's edge.
@@ -81,5 +109,7 @@ pub(super) fn model(kind: &EngineKind) -> &dyn ArrayEngine {
     match kind {
         EngineKind::Systolic(engine) => engine,
         EngineKind::Slices(engine) => engine,
+        EngineKind::RowStationary(engine) => engine,
+        EngineKind::DotProduct(engine) => engine,
     }
 }

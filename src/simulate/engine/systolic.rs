@@ -242,6 +242,7 @@ fn run(array: Systolic, work: &LayerWork) -> Result<ArrayRun, Overflow> {
             outputs_read: outputs - finished,
         },
         peak,
+        ..ArrayRun::default()
     })
 }
 

@@ -16,6 +16,10 @@
 //! What a step takes beyond compute is a stall, charged to the tensors of the memory that bound it, in
 //! proportion to their bits. Filling a buffer does not take its port from the array.
 //!
+//! **Transfers an engine sets.** Where the array's mapping says what moves ([`Transfers`]),
+//! no tiles are chosen: work and transfers are spread evenly over its steps, and it says which transfers overlap.
+//! DRAM bits may be fewer than buffer bits there, where features are compressed.
+//!
 //! **Traffic.** The array reads and writes the innermost memory that may hold a tensor. Each tile passes every
 //! on-chip memory of its tensor once on its way between there and DRAM. A tensor that no buffer may hold is
 //! read from DRAM by the array itself.
@@ -24,7 +28,7 @@ mod pipeline;
 mod tiling;
 
 use super::cost::{Causes, Traffic};
-use super::engine::ArrayRun;
+use super::engine::{ArrayRun, Transfers};
 use super::error::SimulateError;
 use super::work::LayerWork;
 use crate::hardware::{Memory, MemoryKind, TensorKind};
@@ -45,10 +49,19 @@ pub(super) struct MemoryRun {
     pub(super) cycles: u64,
     /// The array's causes with the stalls filled in.
     pub(super) causes: Causes,
-    /// Bits by tensor that tiles bring from DRAM.
-    loads: [u64; 4],
-    /// Bits by tensor that tiles take to DRAM.
-    stores: [u64; 4],
+    /// Bits by tensor that leave DRAM, and that enter it.
+    dram: ([u64; 4], [u64; 4]),
+    /// The same as the buffers see them on their way: more, where features are compressed in DRAM.
+    passed: ([u64; 4], [u64; 4]),
+}
+
+/// How a layer is cut into steps.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    /// Into tiles chosen here.
+    Tiles(tiling::Tiling),
+    /// As the array's mapping says.
+    Given(Transfers),
 }
 
 /// Which memories a tensor uses, as places in the profile's list.
@@ -126,13 +139,14 @@ impl Layout {
             if self.routes[t].inner == m {
                 (*read, *written) = (reads[t], writes[t]);
             }
+            let (loads, stores) = (run.passed.0[t], run.passed.1[t]);
             if m + 1 == memories.len() {
-                (*read, *written) = (add(*read, run.loads[t])?, add(*written, run.stores[t])?);
+                (*read, *written) = (add(*read, run.dram.0[t])?, add(*written, run.dram.1[t])?);
             } else if memories[m].holds.contains(&TENSORS[t]) {
                 // a tile on its way in is written here, and read here on its way further in; the other way out
-                (*written, *read) = (add(*written, run.loads[t])?, add(*read, run.stores[t])?);
+                (*written, *read) = (add(*written, loads)?, add(*read, stores)?);
                 if self.routes[t].inner != m {
-                    (*read, *written) = (add(*read, run.loads[t])?, add(*written, run.stores[t])?);
+                    (*read, *written) = (add(*read, loads)?, add(*written, stores)?);
                 }
             }
         }
@@ -171,6 +185,16 @@ pub(super) fn run(
     memories: &[Memory],
     layout: &Layout,
 ) -> Result<MemoryRun, SimulateError> {
-    let tiling = tiling::choose(work, array, memories, layout)?;
-    pipeline::run(work, array, memories, layout, tiling).map_err(SimulateError::overflow(work))
+    let cut = match array.transfers {
+        Some(transfers) if u128::from(transfers.steps) > tiling::MAX_TILES => {
+            return Err(SimulateError::TooManyTiles {
+                layer: work.name.into(),
+                tiles: transfers.steps.into(),
+                most: tiling::MAX_TILES,
+            });
+        }
+        Some(transfers) => Cut::Given(transfers),
+        None => Cut::Tiles(tiling::choose(work, array, memories, layout)?),
+    };
+    pipeline::run(work, array, memories, layout, cut).map_err(SimulateError::overflow(work))
 }

@@ -1,11 +1,11 @@
 //! The tile pipeline: loads, computes and stores of consecutive tiles, step by step.
 
 use super::tiling::{Extents, Order, Tiling};
-use super::{Layout, MemoryRun};
+use super::{Cut, Layout, MemoryRun};
 use crate::hardware::Memory;
 use crate::simulate::LayerWork;
 use crate::simulate::count::fit;
-use crate::simulate::engine::{ArrayBits, ArrayRun};
+use crate::simulate::engine::{ArrayBits, ArrayRun, Transfers};
 use crate::units::{Overflow, add, mul};
 
 /// Bits of one tile by tensor: what it loads, what it stores, and the portion of the array's work it is.
@@ -203,6 +203,41 @@ impl Plan<'_> {
     }
 }
 
+/// Calls `each` with the equal steps of given transfers.
+fn given(
+    transfers: &Transfers,
+    layout: &Layout,
+    array: &ArrayRun,
+    mut each: impl FnMut(Tile) -> Result<(), Overflow>,
+) -> Result<(), Overflow> {
+    let (reads, writes) = edge(&array.bits);
+    // whole bursts over the layer: the bits of a step follow those of the step before
+    let streams = |bits: [u64; 4]| -> Result<[u64; 4], Overflow> {
+        let mut whole = [0; 4];
+        for (t, bits) in bits.into_iter().enumerate() {
+            if layout.routes[t].home.is_some() {
+                whole[t] = bursts(bits.into(), layout.burst)?;
+            }
+        }
+        Ok(whole)
+    };
+    let deals = |bits: [u64; 4]| bits.map(|bits| Deal::new(bits, transfers.steps));
+    let mut loads = deals(streams(transfers.dram_loads)?);
+    let mut stores = deals(streams(transfers.dram_stores)?);
+    let mut edges = deals(plus(reads, writes)?);
+    let mut compute = Deal::new(array.cycles, transfers.steps);
+    let part = |deals: &mut [Deal; 4]| -> [u64; 4] { std::array::from_fn(|t| deals[t].next(1)) };
+    for _ in 0..transfers.steps {
+        each(Tile {
+            load: part(&mut loads),
+            store: part(&mut stores),
+            compute: compute.next(1),
+            array: part(&mut edges),
+        })?;
+    }
+    Ok(())
+}
+
 /// Stalls by tensor.
 #[derive(Debug, Default)]
 struct Stalls([u64; 4]);
@@ -249,15 +284,15 @@ pub(super) fn run(
     array: &ArrayRun,
     memories: &[Memory],
     layout: &Layout,
-    tiling: Tiling,
+    cut: Cut,
 ) -> Result<MemoryRun, Overflow> {
     let dram = memories.len() - 1;
-    let plan = Plan {
-        extents: Extents::new(work, array)?,
-        tiling,
-        layout,
+    let routes = &layout.routes;
+    // tensors that do not move while the array works
+    let serial = match cut {
+        Cut::Given(transfers) => transfers.overlaps.map(|overlaps| !overlaps),
+        Cut::Tiles(_) => layout.serial,
     };
-    let Layout { routes, serial, .. } = layout;
     let widths: Vec<u64> = memories.iter().map(|m| m.bits_per_cycle.value.max(1)).collect();
     let mut needs = vec![0u64; memories.len()];
 
@@ -305,7 +340,7 @@ pub(super) fn run(
         Ok(())
     };
     let none = Tile::default();
-    plan.tiles(array, |tile| {
+    let mut each = |tile: Tile| {
         moved = (plus(moved.0, tile.load)?, plus(moved.1, tile.store)?);
         match &current {
             // the first load stands alone
@@ -317,12 +352,26 @@ pub(super) fn run(
         }
         current = Some(tile);
         Ok(())
-    })?;
+    };
+    match cut {
+        Cut::Given(transfers) => given(&transfers, layout, array, &mut each)?,
+        Cut::Tiles(tiling) => Plan {
+            extents: Extents::new(work, array)?,
+            tiling,
+            layout,
+        }
+        .tiles(array, &mut each)?,
+    }
     if let Some(last) = &current {
         step(last, &none, &stored)?;
         step(&none, &none, last)?;
     }
 
+    // what the buffers see of the transfers
+    let passed = match cut {
+        Cut::Given(transfers) => (transfers.loads, transfers.stores),
+        Cut::Tiles(_) => moved,
+    };
     let mut causes = array.causes;
     [
         causes.stall_weights,
@@ -333,7 +382,7 @@ pub(super) fn run(
     Ok(MemoryRun {
         cycles,
         causes,
-        loads: moved.0,
-        stores: moved.1,
+        dram: moved,
+        passed,
     })
 }

@@ -10,7 +10,7 @@ use crate::units::Overflow;
 use std::cmp::Reverse;
 
 /// The most tiles of a layer: 2^24, a fraction of a second to step through.
-const MAX_TILES: u128 = 1 << 24;
+pub(super) const MAX_TILES: u128 = 1 << 24;
 
 /// Which loop over tiles is the outer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

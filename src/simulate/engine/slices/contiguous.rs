@@ -260,5 +260,6 @@ pub(super) fn finish(
             outputs_read: 0,
         },
         peak,
+        ..ArrayRun::default()
     })
 }

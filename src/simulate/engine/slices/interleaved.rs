@@ -424,5 +424,6 @@ fn finish(
             outputs_read: 0,
         },
         peak,
+        ..ArrayRun::default()
     })
 }

@@ -1,0 +1,136 @@
+//! Mapping files on the command line: what they do, and what a wrong one is told.
+
+mod command;
+
+use command::{cosparse, in_directory};
+use std::fs;
+
+const MAPPING: &str = include_str!("../workloads/mappings/alexnet-eyeriss.toml");
+const PROFILE: &str = include_str!("../hw_profiles/eyeriss-65nm.toml");
+
+/// The one place where a text stands, replaced.
+fn with(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "the fixture has lost `{from}`");
+    text.replacen(from, to, 1)
+}
+
+/// Estimates `AlexNet`, batch 4, with this mapping file; the run must be refused, and its screen is kept.
+fn refused(name: &str, mapping: &str, profile: &str) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::write(directory.path().join("map.toml"), mapping).expect("a writable directory");
+    fs::write(directory.path().join("chip.toml"), profile).expect("a writable directory");
+    let arguments = [
+        "estimate",
+        "alexnet",
+        "--hw",
+        "chip.toml",
+        "--batch",
+        "4",
+        "--mapping",
+        "map.toml",
+        "--out",
+        "out",
+    ];
+    let run = cosparse(directory.path(), &arguments);
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{name}: {}", run.stderr);
+    assert!(
+        run.stderr.contains("help:"),
+        "{name} names no cure:\n{}",
+        run.stderr
+    );
+    assert!(
+        !directory.path().join("out/layers.csv").exists(),
+        "{name}: nothing is reported"
+    );
+    insta::assert_snapshot!(name, in_directory(&run));
+}
+
+#[test]
+fn the_chips_mapping_is_run_and_shown() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::write(directory.path().join("map.toml"), MAPPING).expect("a writable directory");
+    let arguments = [
+        "estimate",
+        "alexnet",
+        "--hw",
+        "eyeriss-65nm",
+        "--batch",
+        "4",
+        "--mapping",
+        "map.toml",
+        "--show-mapping",
+        "--out",
+        "out",
+    ];
+    let run = cosparse(directory.path(), &arguments);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let shown = run.stdout.find("conv3: rs-12x14").expect("the loops of conv3");
+    insta::assert_snapshot!(
+        "loops",
+        run.stdout[shown..].lines().take(9).collect::<Vec<_>>().join("\n")
+    );
+    let rows = fs::read_to_string(directory.path().join("out/layers.csv")).expect("written");
+    assert!(rows.contains("rs-12x14 m=96 n=1 e=7 p=16 q=1 r=1 t=2"), "{rows}");
+}
+
+#[test]
+fn a_mapping_that_does_not_fit() {
+    // too many sets, too many words in a register file, too many banks, more than the layer has
+    refused(
+        "too_many_sets",
+        &with(
+            MAPPING,
+            "e = 7\np = 16\nq = 1\nr = 1\nt = 2",
+            "e = 7\np = 16\nq = 1\nr = 1\nt = 3",
+        ),
+        PROFILE,
+    );
+    refused("registers", &with(MAPPING, "q = 2", "q = 3"), PROFILE);
+    refused(
+        "banks",
+        &with(MAPPING, "m = 64\nn = 4\ne = 13", "m = 96\nn = 4\ne = 13"),
+        PROFILE,
+    );
+    refused("batch", &with(MAPPING, "n = 1\ne = 7", "n = 8\ne = 7"), PROFILE);
+}
+
+#[test]
+fn a_mapping_file_with_faults() {
+    refused(
+        "unknown_layer",
+        &with(MAPPING, "[layer.conv5]", "[layer.conv6]"),
+        PROFILE,
+    );
+    refused(
+        "zero",
+        &with(&with(MAPPING, "q = 2", "q = 0"), "e = 7", "e = 0"),
+        PROFILE,
+    );
+    refused("unknown_key", &with(MAPPING, "m = 96", "M = 96"), PROFILE);
+    refused(
+        "another_engine",
+        MAPPING,
+        include_str!("../hw_profiles/nvdla-like-28nm.toml"),
+    );
+}
+
+#[test]
+fn a_profile_with_faults() {
+    refused("no_rows", MAPPING, &with(PROFILE, "rows = 12", "rows = 0"));
+    refused(
+        "more_banks_than_buffer",
+        MAPPING,
+        &with(PROFILE, "banks = 25", "banks = 26"),
+    );
+    let trees = include_str!("../hw_profiles/nvdla-like-28nm.toml");
+    refused("no_kernels", MAPPING, &with(trees, "kernels = 32", "kernels = 0"));
+}
+
+/// `AlexNet`'s conv1 has a kernel of 11 rows.
+#[test]
+fn a_kernel_taller_than_the_array() {
+    let unmapped = MAPPING.find("[layer.conv1]").expect("a table");
+    let rest = MAPPING.find("[layer.conv2]").expect("a table");
+    let without_conv1 = format!("{}{}", &MAPPING[..unmapped], &MAPPING[rest..]);
+    refused("kernel", &without_conv1, &with(PROFILE, "rows = 12", "rows = 10"));
+}
