@@ -452,7 +452,7 @@ fn buffers_hold_the_smallest_tile_of_every_network() {
     for profile in zoo::list().iter().map(|s| s.profile().expect("valid")) {
         let index = profile.engines.iter().find_map(|e| match &e.kind {
             EngineKind::Slices(slices) => slices.index,
-            EngineKind::Systolic(_) => None,
+            _ => None,
         });
         let index_bits = if let Some(Encoding::RelativeIndex { bits }) = index {
             u64::from(bits)

@@ -13,7 +13,7 @@ pub mod zoo;
 
 pub use citations::{Citation, citations};
 pub use energy::{scale, sram_read_per_bit, supply_voltage};
-pub use engine::{Dataflow, EngineKind, FeaturePort, Partition, Slices, Synchronisation, Systolic};
+pub use engine::{Dataflow, EngineKind, FeaturePort, Flexible, Partition, Slices, Synchronisation, Systolic};
 pub use profile::{
     EnergyTable, Engine, Fpga, MacEnergy, Memory, MemoryKind, Profile, SiliconArea, Sourced, TensorKind,
 };

@@ -1,9 +1,11 @@
 //! The engines that a profile may have. An engine is a file here, which says what may stand in a profile, reads it
 //! and describes it; a model in `simulate::engine`; and a line in each of the lists below.
 
+mod flexible;
 mod slices;
 mod systolic;
 
+pub use flexible::Flexible;
 pub use slices::{FeaturePort, Partition, Slices, Synchronisation};
 pub use systolic::{Dataflow, Systolic};
 
@@ -13,6 +15,7 @@ use super::read::Reader;
 use super::resources::{Family, Multiplier, Resources, ResourcesError, Widths};
 use crate::compression::encoding::Encoding;
 use crate::units::{Area, Frequency};
+use flexible::RawFlexible;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use slices::RawSlices;
@@ -50,9 +53,11 @@ pub enum EngineKind {
     Systolic(Systolic),
     /// PEs that each hold a slice of the weights: dense, or sparse with an index per entry.
     Slices(Slices),
+    /// Multipliers under a forwarding adder tree, weights packed by a bitmap (SIGMA) or dense (MAERI).
+    Flexible(Flexible),
 }
 
-/// One way an array runs a layer: exactly one of `systolic` and `slices`.
+/// One way an array runs a layer: exactly one of the tables that say what it is.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "Engine")]
@@ -68,6 +73,8 @@ pub(crate) struct RawEngine {
     pub(crate) systolic: Option<RawSystolic>,
     /// PEs that each hold a slice of the weights.
     pub(crate) slices: Option<RawSlices>,
+    /// Multipliers under a forwarding adder tree.
+    pub(crate) flexible: Option<RawFlexible>,
 }
 
 impl RawEngine {
@@ -84,18 +91,24 @@ impl RawEngine {
                 .as_ref()
                 .map(|s| s.read(reader).map(EngineKind::Slices)),
         );
+        kinds.extend(
+            self.flexible
+                .as_ref()
+                .map(|s| s.read(reader).map(EngineKind::Flexible)),
+        );
         kinds
     }
 }
 
 /// Names of the tables, for errors.
-const TABLES: &str = "`systolic` or a `slices`";
+const TABLES: &str = "`systolic`, `slices` or `flexible`";
 
 impl EngineKind {
     fn form(&self) -> &dyn EngineForm {
         match self {
             Self::Systolic(engine) => engine,
             Self::Slices(engine) => engine,
+            Self::Flexible(engine) => engine,
         }
     }
 

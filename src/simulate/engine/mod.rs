@@ -1,5 +1,6 @@
 //! The engines. One file per engine; [`model`] is the only other place that names it.
 
+mod flexible;
 mod slices;
 mod systolic;
 
@@ -68,5 +69,6 @@ pub(super) fn model(kind: &EngineKind) -> &dyn ArrayEngine {
     match kind {
         EngineKind::Systolic(engine) => engine,
         EngineKind::Slices(engine) => engine,
+        EngineKind::Flexible(engine) => engine,
     }
 }
