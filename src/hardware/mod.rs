@@ -13,7 +13,10 @@ pub mod zoo;
 
 pub use citations::{Citation, citations};
 pub use energy::{scale, sram_read_per_bit, supply_voltage};
-pub use engine::{Dataflow, EngineKind, FeaturePort, Flexible, Partition, Slices, Synchronisation, Systolic};
+pub use engine::{
+    BitFusion, BitSerial, Dataflow, EngineKind, FeaturePort, Flexible, Partition, SerialOperand, Slices,
+    Structured, Synchronisation, Systolic,
+};
 pub use profile::{
     EnergyTable, Engine, Fpga, MacEnergy, Memory, MemoryKind, Profile, SiliconArea, Sourced, TensorKind,
 };

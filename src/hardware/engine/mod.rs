@@ -1,12 +1,18 @@
 //! The engines that a profile may have. An engine is a file here, which says what may stand in a profile, reads it
 //! and describes it; a model in `simulate::engine`; and a line in each of the lists below.
 
+mod bit_fusion;
+mod bit_serial;
 mod flexible;
 mod slices;
+mod structured;
 mod systolic;
 
+pub use bit_fusion::BitFusion;
+pub use bit_serial::{BitSerial, SerialOperand};
 pub use flexible::Flexible;
 pub use slices::{FeaturePort, Partition, Slices, Synchronisation};
+pub use structured::Structured;
 pub use systolic::{Dataflow, Systolic};
 
 use super::Engine;
@@ -15,10 +21,13 @@ use super::read::Reader;
 use super::resources::{Family, Multiplier, Resources, ResourcesError, Widths};
 use crate::compression::encoding::Encoding;
 use crate::units::{Area, Frequency};
+use bit_fusion::RawBitFusion;
+use bit_serial::RawBitSerial;
 use flexible::RawFlexible;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use slices::RawSlices;
+use structured::RawStructured;
 use systolic::RawSystolic;
 use toml::Spanned;
 
@@ -55,6 +64,12 @@ pub enum EngineKind {
     Slices(Slices),
     /// Multipliers under a forwarding adder tree, weights packed by a bitmap (SIGMA) or dense (MAERI).
     Flexible(Flexible),
+    /// Dot-product units that take N of every M weights.
+    Structured(Structured),
+    /// A systolic array of fusion units that run narrower operands faster.
+    BitFusion(BitFusion),
+    /// Units that take one operand bit by bit.
+    BitSerial(BitSerial),
 }
 
 /// One way an array runs a layer: exactly one of the tables that say what it is.
@@ -75,6 +90,12 @@ pub(crate) struct RawEngine {
     pub(crate) slices: Option<RawSlices>,
     /// Multipliers under a forwarding adder tree.
     pub(crate) flexible: Option<RawFlexible>,
+    /// Dot-product units that take N of every M weights.
+    pub(crate) structured: Option<RawStructured>,
+    /// A systolic array of fusion units that run narrower operands faster.
+    pub(crate) bit_fusion: Option<RawBitFusion>,
+    /// Units that take one operand bit by bit.
+    pub(crate) bit_serial: Option<RawBitSerial>,
 }
 
 impl RawEngine {
@@ -96,12 +117,27 @@ impl RawEngine {
                 .as_ref()
                 .map(|s| s.read(reader).map(EngineKind::Flexible)),
         );
+        kinds.extend(
+            self.structured
+                .as_ref()
+                .map(|s| s.read(reader).map(EngineKind::Structured)),
+        );
+        kinds.extend(
+            self.bit_fusion
+                .as_ref()
+                .map(|s| s.read(reader).map(EngineKind::BitFusion)),
+        );
+        kinds.extend(
+            self.bit_serial
+                .as_ref()
+                .map(|s| s.read(reader).map(EngineKind::BitSerial)),
+        );
         kinds
     }
 }
 
 /// Names of the tables, for errors.
-const TABLES: &str = "`systolic`, `slices` or `flexible`";
+const TABLES: &str = "`systolic`, `slices`, `flexible`, `structured`, `bit-fusion` or `bit-serial`";
 
 impl EngineKind {
     fn form(&self) -> &dyn EngineForm {
@@ -109,6 +145,9 @@ impl EngineKind {
             Self::Systolic(engine) => engine,
             Self::Slices(engine) => engine,
             Self::Flexible(engine) => engine,
+            Self::Structured(engine) => engine,
+            Self::BitFusion(engine) => engine,
+            Self::BitSerial(engine) => engine,
         }
     }
 

@@ -1,7 +1,10 @@
 //! The engines. One file per engine; [`model`] is the only other place that names it.
 
+mod bit_fusion;
+mod bit_serial;
 mod flexible;
 mod slices;
+mod structured;
 mod systolic;
 
 pub use slices::{Expectation, SliceEntries, expected, slice_entries};
@@ -70,5 +73,8 @@ pub(super) fn model(kind: &EngineKind) -> &dyn ArrayEngine {
         EngineKind::Systolic(engine) => engine,
         EngineKind::Slices(engine) => engine,
         EngineKind::Flexible(engine) => engine,
+        EngineKind::Structured(engine) => engine,
+        EngineKind::BitFusion(engine) => engine,
+        EngineKind::BitSerial(engine) => engine,
     }
 }
