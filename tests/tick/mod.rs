@@ -2,8 +2,11 @@
 //! It shares no formula with it: values move, queues fill, and the cycles are counted.
 #![allow(dead_code)] // each test binary steps its own engines
 
+pub(crate) mod bit_fusion;
+pub(crate) mod bit_serial;
 pub(crate) mod contiguous;
 pub(crate) mod encoder;
 pub(crate) mod flexible;
 pub(crate) mod interleaved;
+pub(crate) mod structured;
 pub(crate) mod systolic;
