@@ -5,6 +5,7 @@
 //! with every 8-bit value through a port of 16 bits a cycle: the width that the published cycles of 0.1 to 0.4
 //! give, (8 + 14) / 16 cycles a non-zero. Energy is that of a PE that reads either format from buffer and DRAM;
 //! coordinates stand as an index of 14 bits, which needs no fillers here.
+#![allow(clippy::print_stdout)] // measured values, beside what is asserted of them
 
 mod common;
 

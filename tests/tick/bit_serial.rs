@@ -24,7 +24,7 @@ pub(crate) fn run(
                                     SerialOperand::Activations => (inputs[x][k], weights[k][c]),
                                     SerialOperand::Weights => (weights[k][c], inputs[x][k]),
                                 };
-                                output[x][c] += (serial >> bit & 1) * whole << bit;
+                                output[x][c] += ((serial >> bit & 1) * whole) << bit;
                             }
                         }
                     }
