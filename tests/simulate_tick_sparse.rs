@@ -75,7 +75,7 @@ fn group_of(mask: &Mask, nest: &LoopNest, group: u64) -> Vec<Vec<bool>> {
 }
 
 fn value(i: usize, j: usize) -> i64 {
-    ((i * 7 + j * 13) % 11) as i64 - 5
+    i64::try_from((i * 7 + j * 13) % 11).expect("below 11") - 5
 }
 
 proptest! {
