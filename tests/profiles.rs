@@ -300,6 +300,7 @@ struct Derived {
 /// 0.05; the Sparseloop artifact's run-length counter takes 0.0241; Accelergy's Aladdin table reads a register bit
 /// for 0.009 at 40 nm; a 64-bit DRAM access takes 1,300 (Horowitz) or 512 (LPDDR4, Accelergy).
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, a profile a row")]
 fn shipped_energies_follow_from_their_sources() {
     let to = |pj: f64, from: u32, nm: u32| {
         scale(Energy::new(pj).expect("positive"), from, nm)
