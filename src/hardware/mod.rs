@@ -14,8 +14,8 @@ pub mod zoo;
 pub use citations::{Citation, citations};
 pub use energy::{scale, sram_read_per_bit, supply_voltage};
 pub use engine::{
-    Dataflow, DotProduct, EngineKind, FeaturePort, Partition, RowStationary, RunLength, Slices,
-    Synchronisation, Systolic,
+    BitFusion, BitSerial, Dataflow, DotProduct, EngineKind, FeaturePort, Flexible, Partition, RowStationary,
+    RunLength, SerialOperand, Slices, Structured, Synchronisation, Systolic,
 };
 pub use profile::{
     EnergyTable, Engine, Fpga, MacEnergy, Memory, MemoryKind, Profile, SiliconArea, Sourced, TensorKind,

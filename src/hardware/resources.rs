@@ -201,6 +201,14 @@ pub enum ResourcesError {
         /// The engine.
         engine: String,
     },
+    /// An array whose forms are not known.
+    #[error(
+        "engine `{engine}`: the resources of its array are not known: those of `systolic` and `slices` are"
+    )]
+    UnknownArray {
+        /// The engine.
+        engine: String,
+    },
     /// A count left the range of `u64`.
     #[error(transparent)]
     Overflow(#[from] Overflow),

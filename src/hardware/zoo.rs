@@ -36,9 +36,12 @@ macro_rules! shipped {
 
 const SHIPPED: &[Shipped] = shipped![
     "admm-nn-40nm",
+    "bitfusion-like-45nm",
     "eie-45nm",
     "eyeriss-65nm",
+    "nm-like",
     "nvdla-like-28nm",
+    "sigma-like-28nm",
     "tpu-v1-28nm",
     "zynq-7020"
 ];

@@ -1,14 +1,22 @@
 //! The engines that a profile may have. An engine is a file here, which says what may stand in a profile, reads it
 //! and describes it; a model in `simulate::engine`; and a line in each of the lists below.
 
+mod bit_fusion;
+mod bit_serial;
 mod dot_product;
+mod flexible;
 mod row_stationary;
 mod slices;
+mod structured;
 mod systolic;
 
+pub use bit_fusion::BitFusion;
+pub use bit_serial::{BitSerial, SerialOperand};
 pub use dot_product::DotProduct;
+pub use flexible::Flexible;
 pub use row_stationary::{RowStationary, RunLength};
 pub use slices::{FeaturePort, Partition, Slices, Synchronisation};
+pub use structured::Structured;
 pub use systolic::{Dataflow, Systolic};
 
 use super::Engine;
@@ -17,11 +25,15 @@ use super::read::Reader;
 use super::resources::{Family, Multiplier, Resources, ResourcesError, Widths};
 use crate::compression::encoding::Encoding;
 use crate::units::{Area, Frequency};
+use bit_fusion::RawBitFusion;
+use bit_serial::RawBitSerial;
 use dot_product::RawDotProduct;
+use flexible::RawFlexible;
 use row_stationary::RawRowStationary;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use slices::RawSlices;
+use structured::RawStructured;
 use systolic::RawSystolic;
 use toml::Spanned;
 
@@ -70,9 +82,17 @@ pub enum EngineKind {
     RowStationary(RowStationary),
     /// Dot-product trees (NVDLA-like).
     DotProduct(DotProduct),
+    /// Multipliers under a forwarding adder tree, weights packed by a bitmap (SIGMA) or dense (MAERI).
+    Flexible(Flexible),
+    /// Dot-product units that take N of every M weights.
+    Structured(Structured),
+    /// A systolic array of fusion units that run narrower operands faster.
+    BitFusion(BitFusion),
+    /// Units that take one operand bit by bit.
+    BitSerial(BitSerial),
 }
 
-/// One way an array runs a layer: exactly one of `systolic`, `slices`, `row-stationary` and `dot-product`.
+/// One way an array runs a layer: exactly one of the tables that say what it is.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "Engine")]
@@ -92,6 +112,14 @@ pub(crate) struct RawEngine {
     pub(crate) row_stationary: Option<RawRowStationary>,
     /// Dot-product trees (NVDLA-like).
     pub(crate) dot_product: Option<RawDotProduct>,
+    /// Multipliers under a forwarding adder tree.
+    pub(crate) flexible: Option<RawFlexible>,
+    /// Dot-product units that take N of every M weights.
+    pub(crate) structured: Option<RawStructured>,
+    /// A systolic array of fusion units that run narrower operands faster.
+    pub(crate) bit_fusion: Option<RawBitFusion>,
+    /// Units that take one operand bit by bit.
+    pub(crate) bit_serial: Option<RawBitSerial>,
 }
 
 impl RawEngine {
@@ -118,12 +146,32 @@ impl RawEngine {
                 .as_ref()
                 .map(|s| s.read(reader).map(EngineKind::DotProduct)),
         );
+        kinds.extend(
+            self.flexible
+                .as_ref()
+                .map(|s| s.read(reader).map(EngineKind::Flexible)),
+        );
+        kinds.extend(
+            self.structured
+                .as_ref()
+                .map(|s| s.read(reader).map(EngineKind::Structured)),
+        );
+        kinds.extend(
+            self.bit_fusion
+                .as_ref()
+                .map(|s| s.read(reader).map(EngineKind::BitFusion)),
+        );
+        kinds.extend(
+            self.bit_serial
+                .as_ref()
+                .map(|s| s.read(reader).map(EngineKind::BitSerial)),
+        );
         kinds
     }
 }
 
 /// Names of the tables, for errors.
-const TABLES: &str = "`systolic`, `slices`, `row-stationary` or `dot-product`";
+const TABLES: &str = "`systolic`, `slices`, `row-stationary`, `dot-product`, `flexible`, `structured`, `bit-fusion` or `bit-serial`";
 
 impl EngineKind {
     fn form(&self) -> &dyn EngineForm {
@@ -132,6 +180,10 @@ impl EngineKind {
             Self::Slices(engine) => engine,
             Self::RowStationary(engine) => engine,
             Self::DotProduct(engine) => engine,
+            Self::Flexible(engine) => engine,
+            Self::Structured(engine) => engine,
+            Self::BitFusion(engine) => engine,
+            Self::BitSerial(engine) => engine,
         }
     }
 

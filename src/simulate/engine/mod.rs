@@ -1,8 +1,12 @@
 //! The engines. One file per engine; [`model`] is the only other place that names it.
 
+mod bit_fusion;
+mod bit_serial;
 mod dot_product;
+mod flexible;
 mod row_stationary;
 mod slices;
+mod structured;
 mod systolic;
 
 pub use row_stationary::{LoopForm, RowStationaryMapping};
@@ -111,5 +115,9 @@ pub(super) fn model(kind: &EngineKind) -> &dyn ArrayEngine {
         EngineKind::Slices(engine) => engine,
         EngineKind::RowStationary(engine) => engine,
         EngineKind::DotProduct(engine) => engine,
+        EngineKind::Flexible(engine) => engine,
+        EngineKind::Structured(engine) => engine,
+        EngineKind::BitFusion(engine) => engine,
+        EngineKind::BitSerial(engine) => engine,
     }
 }

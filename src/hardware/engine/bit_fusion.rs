@@ -1,0 +1,103 @@
+//! A systolic array of fusion units, decomposable into 2-bit bricks: what a profile says of it.
+
+use super::{EngineForm, EngineKind, doubled};
+use crate::compression::encoding::Encoding;
+use crate::hardware::read::{MAX_COUNT, Reader};
+use crate::hardware::resources::{Family, Multiplier, Resources, ResourcesError, Widths};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A weight-stationary systolic array of fusion units, each of 16 bricks that multiply 2 × 2 bits (Bit Fusion,
+/// ISCA 2018): narrower operands fuse fewer bricks, and a unit does more products a cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BitFusion {
+    /// Rows of fusion units.
+    pub rows: u32,
+    /// Columns of fusion units.
+    pub cols: u32,
+}
+
+/// A systolic array of fusion units.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "BitFusion")]
+pub(crate) struct RawBitFusion {
+    /// Rows of fusion units.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) rows: Spanned<u64>,
+    /// Columns of fusion units.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) cols: Spanned<u64>,
+    /// Where the array comes from.
+    #[schemars(with = "String", length(min = 1))]
+    pub(crate) source: Spanned<String>,
+}
+
+impl RawBitFusion {
+    /// The checked array.
+    pub(super) fn read(&self, reader: &mut Reader) -> Option<BitFusion> {
+        let rows = reader.count(&self.rows, "`rows`", MAX_COUNT);
+        let cols = reader.count(&self.cols, "`cols`", MAX_COUNT);
+        reader.source(&self.source);
+        Some(BitFusion {
+            rows: rows?,
+            cols: cols?,
+        })
+    }
+}
+
+impl EngineForm for BitFusion {
+    fn encoding(&self) -> Encoding {
+        Encoding::Dense
+    }
+
+    fn mapping(&self) -> String {
+        format!("bit-fusion-{}x{}", self.rows, self.cols)
+    }
+
+    fn label(&self) -> String {
+        format!("bit fusion {}x{}", self.rows, self.cols)
+    }
+
+    fn describe(&self) -> Vec<(&'static str, String)> {
+        vec![
+            (
+                "array",
+                format!(
+                    "{} x {} fusion units of 16 bricks, weight-stationary",
+                    self.rows, self.cols
+                ),
+            ),
+            (
+                "widths",
+                "2, 4 and 8 bits, narrower ones faster; 16 bits in two passes".into(),
+            ),
+        ]
+    }
+
+    fn changes(&self, cause: &str) -> Vec<(String, EngineKind)> {
+        let twice = |(what, changed): (String, u32), set: fn(&mut Self, u32)| {
+            let mut other = *self;
+            set(&mut other, changed);
+            (what, EngineKind::BitFusion(other))
+        };
+        match cause {
+            "compute" | "unused" => vec![
+                twice(doubled("rows", self.rows), |a, n| a.rows = n),
+                twice(doubled("columns", self.cols), |a, n| a.cols = n),
+            ],
+            _ => Vec::new(),
+        }
+    }
+
+    fn resources(
+        &self,
+        name: &str,
+        _: Family,
+        _: Widths,
+        _: Multiplier,
+    ) -> Result<Resources, ResourcesError> {
+        Err(ResourcesError::UnknownArray { engine: name.into() })
+    }
+}

@@ -1,0 +1,149 @@
+//! Multipliers fed by a distribution network and summed by a forwarding adder tree: what a profile says of them.
+
+use super::{EngineForm, EngineKind, doubled};
+use crate::compression::encoding::Encoding;
+use crate::hardware::read::{MAX_COUNT, Reader};
+use crate::hardware::resources::{Family, Multiplier, Resources, ResourcesError, Widths};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// Multipliers that hold weights packed densely whatever row they belong to, between a distribution network and a
+/// forwarding adder tree. Sparse it is SIGMA-like (HPCA 2020), dense MAERI-like (ASPLOS 2018).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flexible {
+    /// Multipliers, a power of two.
+    pub multipliers: u32,
+    /// Words a cycle that the distribution network delivers, one to each of so many equal runs of multipliers.
+    pub distribution_words: u32,
+    /// Lines a cycle over which finished sums leave the adder tree.
+    pub output_lines: u32,
+    /// Whether a bitmap leaves zero weights out; a dense engine maps every weight.
+    pub sparse: bool,
+}
+
+/// Multipliers between a distribution network and a forwarding adder tree.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Flexible")]
+pub(crate) struct RawFlexible {
+    /// Multipliers, a power of two.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) multipliers: Spanned<u64>,
+    /// Words a cycle of the distribution network; at most one for each multiplier.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) distribution_words: Spanned<u64>,
+    /// Lines a cycle over which sums leave the adder tree.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) output_lines: Spanned<u64>,
+    /// Whether a bitmap leaves zero weights out.
+    pub(crate) sparse: bool,
+    /// Where the structure comes from.
+    #[schemars(with = "String", length(min = 1))]
+    pub(crate) source: Spanned<String>,
+}
+
+impl RawFlexible {
+    /// The checked engine.
+    pub(super) fn read(&self, reader: &mut Reader) -> Option<Flexible> {
+        let multipliers = reader.count(&self.multipliers, "`multipliers`", MAX_COUNT);
+        let words = reader.count(&self.distribution_words, "`distribution-words`", MAX_COUNT);
+        let lines = reader.count(&self.output_lines, "`output-lines`", MAX_COUNT);
+        reader.source(&self.source);
+        let (multipliers, words) = (multipliers?, words?);
+        if !multipliers.is_power_of_two() {
+            reader.fault(
+                self.multipliers.span(),
+                format!("{multipliers} multipliers do not fill a binary adder tree"),
+                "write a power of two",
+            );
+            return None;
+        }
+        if words > multipliers {
+            reader.fault(
+                self.distribution_words.span(),
+                format!("{words} words a cycle for {multipliers} multipliers"),
+                "write at most one word for each multiplier",
+            );
+            return None;
+        }
+        Some(Flexible {
+            multipliers,
+            distribution_words: words,
+            output_lines: lines?,
+            sparse: self.sparse,
+        })
+    }
+}
+
+impl EngineForm for Flexible {
+    fn encoding(&self) -> Encoding {
+        if self.sparse {
+            Encoding::Bitmap
+        } else {
+            Encoding::Dense
+        }
+    }
+
+    fn mapping(&self) -> String {
+        format!("flexible-{}-bw{}", self.multipliers, self.distribution_words)
+    }
+
+    fn label(&self) -> String {
+        let kind = if self.sparse { "sparse" } else { "dense" };
+        format!("flexible {kind} {}", self.multipliers)
+    }
+
+    fn describe(&self) -> Vec<(&'static str, String)> {
+        let weights = if self.sparse {
+            "non-zeros packed by a bitmap"
+        } else {
+            "every weight"
+        };
+        vec![
+            (
+                "array",
+                format!("{} multipliers under a forwarding adder tree", self.multipliers),
+            ),
+            ("weights", weights.into()),
+            (
+                "networks",
+                format!(
+                    "{} words in and {} sums out a cycle",
+                    self.distribution_words, self.output_lines
+                ),
+            ),
+        ]
+    }
+
+    fn changes(&self, cause: &str) -> Vec<(String, EngineKind)> {
+        let twice = |(what, changed): (String, u32), set: fn(&mut Self, u32)| {
+            let mut other = *self;
+            set(&mut other, changed);
+            (what, EngineKind::Flexible(other))
+        };
+        match cause {
+            "compute" | "unused" => vec![twice(doubled("multipliers", self.multipliers), |a, n| {
+                a.multipliers = n;
+            })],
+            "imbalance" => vec![twice(doubled("output lines", self.output_lines), |a, n| {
+                a.output_lines = n;
+            })],
+            "fill_drain" | "feature_port" => vec![twice(
+                doubled("distribution words", self.distribution_words),
+                |a, n| a.distribution_words = n,
+            )],
+            _ => Vec::new(),
+        }
+    }
+
+    fn resources(
+        &self,
+        name: &str,
+        _: Family,
+        _: Widths,
+        _: Multiplier,
+    ) -> Result<Resources, ResourcesError> {
+        Err(ResourcesError::UnknownArray { engine: name.into() })
+    }
+}

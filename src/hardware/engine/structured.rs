@@ -1,0 +1,153 @@
+//! Dot-product units that take N of every M weights: what a profile says of them.
+
+use super::{EngineForm, EngineKind, doubled};
+use crate::compression::encoding::Encoding;
+use crate::hardware::read::{MAX_COUNT, Reader};
+use crate::hardware::resources::{Family, Multiplier, Resources, ResourcesError, Widths};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// Dot-product units, each with multiplexers that pick the activations of the at most N weights kept of every M
+/// along the reduction, as the sparse tensor cores of NVIDIA's A100 (2 of 4). N = M is a dense array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Structured {
+    /// Weights kept of a group, N.
+    pub keep: u32,
+    /// Weights of a group along the reduction, M.
+    pub group: u32,
+    /// Output channels at a time.
+    pub rows: u32,
+    /// Output positions at a time.
+    pub cols: u32,
+    /// Multiplications of a unit a cycle, a multiple of N.
+    pub lanes: u32,
+}
+
+/// Dot-product units that take N of every M weights.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "Structured")]
+pub(crate) struct RawStructured {
+    /// Weights kept of a group, N.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) keep: Spanned<u64>,
+    /// Weights of a group along the reduction, M; equal to `keep` for a dense array.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) group: Spanned<u64>,
+    /// Output channels at a time.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) rows: Spanned<u64>,
+    /// Output positions at a time.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) cols: Spanned<u64>,
+    /// Multiplications of a unit a cycle, a multiple of `keep`.
+    #[schemars(with = "u32", range(min = 1, max = 65_536))]
+    pub(crate) lanes: Spanned<u64>,
+    /// Where the structure comes from.
+    #[schemars(with = "String", length(min = 1))]
+    pub(crate) source: Spanned<String>,
+}
+
+impl RawStructured {
+    /// The checked engine.
+    pub(super) fn read(&self, reader: &mut Reader) -> Option<Structured> {
+        let keep = reader.count(&self.keep, "`keep`", MAX_COUNT);
+        let group = reader.count(&self.group, "`group`", MAX_COUNT);
+        let rows = reader.count(&self.rows, "`rows`", MAX_COUNT);
+        let cols = reader.count(&self.cols, "`cols`", MAX_COUNT);
+        let lanes = reader.count(&self.lanes, "`lanes`", MAX_COUNT);
+        reader.source(&self.source);
+        let (keep, group, lanes) = (keep?, group?, lanes?);
+        if keep > group {
+            reader.fault(
+                self.keep.span(),
+                format!("{keep} weights cannot be kept of {group}"),
+                "write at most the size of the group",
+            );
+            return None;
+        }
+        if lanes % keep != 0 {
+            reader.fault(
+                self.lanes.span(),
+                format!("{lanes} lanes cannot be dealt to groups of {keep} weights"),
+                "write a multiple of `keep`",
+            );
+            return None;
+        }
+        Some(Structured {
+            keep,
+            group,
+            rows: rows?,
+            cols: cols?,
+            lanes,
+        })
+    }
+}
+
+impl EngineForm for Structured {
+    fn encoding(&self) -> Encoding {
+        // no file format is N:M; a bitmap is the nearest of those a decoder reads
+        if self.keep < self.group {
+            Encoding::Bitmap
+        } else {
+            Encoding::Dense
+        }
+    }
+
+    fn mapping(&self) -> String {
+        format!(
+            "{}of{}-{}x{}x{}",
+            self.keep, self.group, self.rows, self.cols, self.lanes
+        )
+    }
+
+    fn label(&self) -> String {
+        format!("{}:{} units {}x{}", self.keep, self.group, self.rows, self.cols)
+    }
+
+    fn describe(&self) -> Vec<(&'static str, String)> {
+        vec![
+            (
+                "array",
+                format!(
+                    "{} channels x {} positions of dot-product units, {} lanes each",
+                    self.rows, self.cols, self.lanes
+                ),
+            ),
+            (
+                "weights",
+                format!(
+                    "at most {} of every {} along the reduction",
+                    self.keep, self.group
+                ),
+            ),
+        ]
+    }
+
+    fn changes(&self, cause: &str) -> Vec<(String, EngineKind)> {
+        let twice = |(what, changed): (String, u32), set: fn(&mut Self, u32)| {
+            let mut other = *self;
+            set(&mut other, changed);
+            (what, EngineKind::Structured(other))
+        };
+        match cause {
+            "compute" | "unused" => vec![
+                twice(doubled("rows", self.rows), |a, n| a.rows = n),
+                twice(doubled("columns", self.cols), |a, n| a.cols = n),
+                twice(doubled("lanes", self.lanes), |a, n| a.lanes = n),
+            ],
+            _ => Vec::new(),
+        }
+    }
+
+    fn resources(
+        &self,
+        name: &str,
+        _: Family,
+        _: Widths,
+        _: Multiplier,
+    ) -> Result<Resources, ResourcesError> {
+        Err(ResourcesError::UnknownArray { engine: name.into() })
+    }
+}

@@ -1,0 +1,84 @@
+//! A weight-stationary systolic array of fusion units (Bit Fusion, ISCA 2018).
+//!
+//! A unit has 16 bricks of 2 × 2 bits. Widths are rounded up to 2, 4, 8 or 16 bits. With operands of w and a bits
+//! up to 8 a product fuses (w/2)·(a/2) bricks, so a unit does F = (8/w)·(8/a) products a cycle, of consecutive
+//! weights along the reduction. A 16-bit operand comes as two halves of 8 bits, one after the other: two passes,
+//! four where both are that wide.
+//!
+//! The folds are those of [`Folds`] with ceil(K/F) rows of products and every position streamed once a pass. The
+//! sums of the passes are shifted and added as they leave the array.
+
+use super::{ArrayBits, ArrayEngine, ArrayRun, Folds};
+use crate::compression::Mask;
+use crate::hardware::{BitFusion, Dataflow, Systolic};
+use crate::simulate::count::fit;
+use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits};
+use crate::units::{Overflow, mul, product};
+
+/// The bits at which an operand of `bits` runs; `None` above 16.
+fn rounded(bits: u32) -> Option<u64> {
+    [2, 4, 8, 16].into_iter().find(|&b| u64::from(bits) <= b)
+}
+
+impl ArrayEngine for BitFusion {
+    fn run(&self, work: &LayerWork, _: Option<&Mask>, name: &str) -> Result<ArrayRun, SimulateError> {
+        let (Some(weight), Some(activation)) = (rounded(work.weight_bits), rounded(work.activation_bits))
+        else {
+            return Err(SimulateError::Unsupported {
+                layer: work.name.into(),
+                engine: name.into(),
+                message: "multiplies at most 16 bits by 16 bits; quantise weights and activations to 16 bits or fewer",
+            });
+        };
+        run(*self, work, weight, activation).map_err(SimulateError::overflow(work))
+    }
+
+    fn pes(&self) -> u64 {
+        u64::from(self.rows) * u64::from(self.cols)
+    }
+}
+
+fn run(engine: BitFusion, work: &LayerWork, weight: u64, activation: u64) -> Result<ArrayRun, Overflow> {
+    let gemm = work.nest.gemm();
+    let passes = weight.div_ceil(8) * activation.div_ceil(8);
+    let fused = (8 / weight.min(8)) * (8 / activation.min(8));
+    let array = Systolic {
+        rows: engine.rows,
+        cols: engine.cols,
+        dataflow: Dataflow::WeightStationary,
+    };
+    let folds = Folds::new(array, mul(gemm.m, passes)?, gemm.k.div_ceil(fused), gemm.n);
+    let units = engine.pes();
+    let macs = work.nest.macs();
+    let cycles = product(&[gemm.groups, folds.cycles()?])?;
+    let streaming = product(&[gemm.groups, folds.count()?, folds.t])?;
+    let rate = u128::from(units) * u128::from(fused);
+    let compute = fit(u128::from(macs) * u128::from(passes) / rate)?;
+    let causes = Causes {
+        compute,
+        unused: streaming - compute,
+        fill_drain: cycles - streaming,
+        ..Causes::default()
+    };
+    let row_folds = folds.sr.div_ceil(engine.rows.into());
+    let col_folds = folds.sc.div_ceil(engine.cols.into());
+    let sums = product(&[gemm.groups, gemm.m, gemm.n, u64::from(work.activation_bits)])?;
+    let weights = product(&[work.nest.weights(), weight])?;
+    Ok(ArrayRun {
+        cycles,
+        causes,
+        macs,
+        decoded: 0,
+        hops: mul(2, macs)?,
+        stored: StoredBits { weights, indices: 0 },
+        bits: ArrayBits {
+            weights,
+            indices: 0,
+            inputs: product(&[gemm.groups, gemm.m, gemm.k, col_folds, activation])?,
+            outputs_written: mul(sums, row_folds)?,
+            outputs_read: mul(sums, row_folds - 1)?,
+        },
+        peak: fit(rate.div_ceil(passes.into()))?,
+        ..ArrayRun::default()
+    })
+}

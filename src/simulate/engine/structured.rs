@@ -1,0 +1,135 @@
+//! Dot-product units that take at most N of every M weights along the reduction, as sparse tensor cores do.
+//!
+//! A tile is `rows` output channels × `cols` output positions. Its units go through their rows in lockstep,
+//! `lanes / N` groups a cycle, whether or not a group keeps all N weights: what it lacks is a slot of zero. A layer
+//! without zeros runs on the same lanes, `lanes` weights a cycle. Tiles follow each other without a gap, and the
+//! layer ends one multiplication and ceil(log2 lanes) adders after its last step. Groups start anew at each row,
+//! and the last one of a row may be short.
+
+use super::systolic::nm_products;
+use super::{ArrayBits, ArrayEngine, ArrayRun};
+use crate::compression::Mask;
+use crate::hardware::Structured;
+use crate::simulate::count::{Portion, fit};
+use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits, Weights};
+use crate::units::{Overflow, add, mul, product};
+
+impl ArrayEngine for Structured {
+    fn run(&self, work: &LayerWork, _: Option<&Mask>, name: &str) -> Result<ArrayRun, SimulateError> {
+        let refuse = |message| {
+            Err(SimulateError::Unsupported {
+                layer: work.name.into(),
+                engine: name.into(),
+                message,
+            })
+        };
+        if [self.keep, self.group, self.rows, self.cols, self.lanes].contains(&0)
+            || self.keep > self.group
+            || !self.lanes.is_multiple_of(self.keep)
+        {
+            return refuse(
+                "needs counts of at least 1, `keep` of at most `group` and `lanes` in multiples of `keep`; mend the profile",
+            );
+        }
+        let dense = self.keep == self.group;
+        let alive = match work.weights {
+            Weights::Pattern(mask) => {
+                let alive = mask.count() as u64;
+                if !dense && alive < mask.len() as u64 && !self.takes(mask) {
+                    return refuse(
+                        "takes at most N of every M weights along the reduction and this mask keeps more; prune the layer to N:M, or add a dense engine (`keep` equal to `group`)",
+                    );
+                }
+                if dense { mask.len() as u64 } else { alive }
+            }
+            Weights::Density(density) => {
+                let most = f64::from(self.keep) / f64::from(self.group);
+                if !dense && density < 1.0 && density > most {
+                    return refuse(
+                        "takes at most N of every M weights and this density is higher; prune the layer to N:M, or add a dense engine (`keep` equal to `group`)",
+                    );
+                }
+                if dense {
+                    work.nest.weights()
+                } else {
+                    Portion::new(density).of_up(work.nest.weights().into()) as u64
+                }
+            }
+        };
+        run(*self, work, alive).map_err(SimulateError::overflow(work))
+    }
+
+    fn pes(&self) -> u64 {
+        u64::from(self.rows) * u64::from(self.cols)
+    }
+}
+
+impl Structured {
+    /// Whether no group of the mask keeps more than N weights.
+    fn takes(&self, mask: &Mask) -> bool {
+        let (group, cols) = (self.group as usize, mask.cols());
+        (0..mask.rows()).all(|row| {
+            (0..cols).step_by(group).all(|from| {
+                let to = (from + group).min(cols);
+                mask.count_in(row * cols + from..row * cols + to) <= self.keep as usize
+            })
+        })
+    }
+}
+
+fn run(engine: Structured, work: &LayerWork, alive: u64) -> Result<ArrayRun, Overflow> {
+    let gemm = work.nest.gemm();
+    let [keep, group, rows, cols, lanes] =
+        [engine.keep, engine.group, engine.rows, engine.cols, engine.lanes].map(u64::from);
+    let full = alive == work.nest.weights();
+    let (slots, steps) = if full {
+        (gemm.k, gemm.k.div_ceil(lanes))
+    } else {
+        (
+            nm_products(gemm.k, keep, group)?,
+            gemm.k.div_ceil(group).div_ceil(lanes / keep),
+        )
+    };
+    let (blocks, columns) = (gemm.n.div_ceil(rows), gemm.m.div_ceil(cols));
+    let peak = product(&[rows, cols, lanes])?;
+    let macs = product(&[alive, gemm.m])?;
+    let taken = product(&[gemm.groups, gemm.n, slots, gemm.m])?;
+    let streaming = product(&[gemm.groups, blocks, columns, steps])?;
+    let latency = 1 + u64::from(engine.lanes.next_power_of_two().trailing_zeros());
+    let causes = Causes {
+        compute: macs / peak,
+        decode: taken / peak - macs / peak,
+        unused: streaming - taken / peak,
+        fill_drain: latency,
+        ..Causes::default()
+    };
+    let index = if full {
+        0
+    } else {
+        u64::from(engine.group.next_power_of_two().trailing_zeros())
+    };
+    let stored = product(&[gemm.groups, gemm.n, slots])?;
+    let read = mul(stored, columns)?;
+    let act = u64::from(work.activation_bits);
+    Ok(ArrayRun {
+        cycles: add(streaming, latency)?,
+        causes,
+        macs,
+        decoded: if full { 0 } else { read },
+        // an activation goes along a row of units to each lane that picks it, a weight along a column
+        hops: mul(2, macs)?,
+        stored: StoredBits {
+            weights: product(&[stored, work.weight_bits.into()])?,
+            indices: product(&[stored, index])?,
+        },
+        bits: ArrayBits {
+            weights: product(&[read, work.weight_bits.into()])?,
+            indices: product(&[read, index])?,
+            inputs: product(&[gemm.groups, gemm.m, gemm.k, blocks, act])?,
+            outputs_written: fit(u128::from(product(&[gemm.groups, gemm.m, gemm.n])?) * u128::from(act))?,
+            outputs_read: 0,
+        },
+        peak,
+        ..ArrayRun::default()
+    })
+}
