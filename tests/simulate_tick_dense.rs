@@ -1,4 +1,4 @@
-//! The row-stationary and dot-product engines against their tick models. `TICK_CASES` sets the number of random
+//! The row-stationary and dot-product engines against their tick models. `COSPARSE_CASES` sets the number of random
 //! layers of each (500 without it).
 
 mod common;
@@ -17,7 +17,7 @@ use cosparse::units::Capacity;
 use proptest::prelude::*;
 
 fn cases() -> u32 {
-    std::env::var("TICK_CASES")
+    std::env::var("COSPARSE_CASES")
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(500)

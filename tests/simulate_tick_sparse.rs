@@ -1,5 +1,5 @@
 //! Flexible, structured, decomposable and scatter engines against their tick models, on uniform and on row-skewed
-//! masks. `COSPARSE_TICK_CASES=10000 cargo test --test simulate_tick_sparse` runs so many cases of each.
+//! masks. `COSPARSE_CASES=10000 cargo test --test simulate_tick_sparse` runs so many cases of each.
 
 mod common;
 mod tick;
@@ -15,10 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 fn cases() -> ProptestConfig {
-    let asked = std::env::var("COSPARSE_TICK_CASES")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    common::cases(asked.unwrap_or(500))
+    common::cases(500)
 }
 
 fn on(kind: EngineKind) -> Profile {
