@@ -49,14 +49,17 @@ pub(super) fn loss_and_gradient(
     sum
 }
 
-/// The summed cross-entropy of `samples × classes` logits in nats.
+/// The summed cross-entropy of `samples × classes` logits in nats; infinite for a label without an output.
 pub(super) fn cross_entropy(logits: &[f32], labels: &[u32]) -> f64 {
     let classes = logits.len() / labels.len().max(1);
     let mut soft = vec![0.0f32; classes];
     logits
         .chunks(classes.max(1))
         .zip(labels)
-        .map(|(z, &label)| f64::from(softmax(z, 1.0, &mut soft)) - f64::from(z[label as usize]))
+        .map(|(z, &label)| match z.get(label as usize) {
+            Some(&of_label) => f64::from(softmax(z, 1.0, &mut soft)) - f64::from(of_label),
+            None => f64::INFINITY,
+        })
         .sum()
 }
 
