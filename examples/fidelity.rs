@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release --example fidelity -- reports/fidelity` writes `README.md` and `figures.csv` there.
 
+#[path = "../tests/common/mod.rs"]
+mod common;
 #[path = "../tests/fidelity/mod.rs"]
 mod figures;
 

@@ -2,9 +2,16 @@
 //! `examples/fidelity.rs` writes all of them to `reports/fidelity/`.
 
 pub(crate) mod admm_nn;
+mod chip;
+pub(crate) mod eyeriss;
 pub(crate) mod fpga;
+mod golden;
+pub(crate) mod scalesim;
+pub(crate) mod stonne;
+mod stonne_runs;
 mod synthesis;
 
+use super::common;
 use cosparse::hardware::{Profile, zoo};
 
 /// How far a modelled figure may lie from the published one.
@@ -60,8 +67,11 @@ impl Row {
 /// All studies, in the order of the page: a title, what is compared and what is fitted, and the rows.
 pub(crate) fn studies() -> Vec<Study> {
     vec![
+        scalesim::cells(),
         admm_nn::figure_4(),
         admm_nn::table_9(),
+        eyeriss::table_v(),
+        stonne::cycles(),
         fpga::exact(),
         fpga::look_up_tables(),
     ]
