@@ -45,8 +45,8 @@ pub(super) struct Arguments {
         conflicts_with_all = ["scalesim", "scalesim_compat"]
     )]
     profiles: Vec<String>,
-    /// Densities, precisions and encodings per layer
-    #[arg(long, value_name = "FILE", conflicts_with = "scalesim")]
+    /// Densities, precisions and encodings per layer: a file, or a name from `cosparse workload recipes`
+    #[arg(long, value_name = "RECIPE", conflicts_with = "scalesim")]
     recipe: Option<PathBuf>,
     /// Samples that run at once
     #[arg(long, value_name = "N", default_value = "1", conflicts_with = "scalesim")]

@@ -29,8 +29,8 @@ pub(super) struct Arguments {
     /// The accelerator: a file, or a name from `cosparse profile list`; may be given several times
     #[arg(long = "hw", value_name = "PROFILE", required = true)]
     profiles: Vec<String>,
-    /// Densities, precisions and encodings per layer
-    #[arg(long, value_name = "FILE")]
+    /// Densities, precisions and encodings per layer: a file, or a name from `cosparse workload recipes`
+    #[arg(long, value_name = "RECIPE")]
     recipe: Option<PathBuf>,
     /// Samples that run at once
     #[arg(long, value_name = "N", default_value = "1")]

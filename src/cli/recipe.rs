@@ -2,15 +2,27 @@
 
 use super::failure::Failure;
 use super::request::Given;
-use crate::compression::{Recipe, RecipeError, RecipeErrors, RecipeFile};
-use crate::document::{Fault, Source};
+use crate::compression::{Recipe, RecipeError, RecipeErrors, RecipeFile, recipes};
+use crate::document::{Fault, Source, nearest};
 use crate::network::Network;
 use crate::report::{Input, sha256};
 use std::path::Path;
 
-/// Reads a recipe for a network.
+/// Reads a recipe for a network: a shipped one by its name, or a file.
 pub(super) fn open(path: &Path, network: &Network) -> Result<Given<Recipe>, Failure> {
-    let source = Source::read(path)?;
+    let word = path.to_string_lossy();
+    let source = match recipes::find(&word) {
+        Some(source) => source,
+        None if path.components().count() == 1 && path.extension().is_none() && !path.exists() => {
+            let names = || recipes::list().iter().map(|(name, _)| *name);
+            let near = nearest(&word, names()).map_or_else(String::new, |n| format!("did you mean `{n}`? "));
+            return Err(Failure::input(
+                format!("there is no recipe named `{word}`, and no such file"),
+                format!("{near}`cosparse workload recipes` shows what is shipped"),
+            ));
+        }
+        None => Source::read(path)?,
+    };
     let file: RecipeFile = source.parse()?;
     let names: Vec<&str> = network.weighted().map(|l| l.name.as_str()).collect();
     let checked = Recipe::from_file(file).and_then(|recipe| recipe.check_layers(&names).map(|()| recipe));

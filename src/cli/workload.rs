@@ -3,8 +3,10 @@
 use super::failure::Failure;
 use super::request::{self, Given};
 use super::screen::Screen;
+use crate::compression::{RecipeFile, recipes};
+use crate::document::Source;
 use crate::network::{Workload, zoo};
-use crate::report::table::{Align, count, table};
+use crate::report::table::{Align, count, percent, table};
 use clap::{Args, Subcommand};
 
 /// Which networks there are, and whether a file describes one
@@ -23,6 +25,8 @@ enum Verb {
         /// A file, or a name from `cosparse workload list`
         workload: String,
     },
+    /// Published targets of shipped networks, for `--recipe`
+    Recipes,
     /// Whether files are correct workloads; every fault is shown at its place
     Check {
         /// Workload files or names
@@ -34,6 +38,7 @@ enum Verb {
 pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
     match &arguments.verb {
         Verb::List => list(screen),
+        Verb::Recipes => list_recipes(screen),
         Verb::Show { workload } => {
             request::workload(workload).map(|given| screen.answer(&show(&given.value)))
         }
@@ -61,6 +66,45 @@ fn list(screen: Screen) -> Result<(), Failure> {
                 count(network.macs()),
                 w.data.map_or_else(|| "-".into(), |d| d.directory),
             ])
+        })
+        .collect::<Result<Vec<_>, Failure>>()?;
+    screen.answer(&table(&columns, rows));
+    Ok(())
+}
+
+/// Each recipe with the portion of its network's weights that it keeps, and its source.
+fn list_recipes(screen: Screen) -> Result<(), Failure> {
+    let columns = [
+        ("recipe", Align::Left),
+        ("kept %", Align::Right),
+        ("source", Align::Left),
+    ];
+    let rows = recipes::list()
+        .iter()
+        .map(|(name, text)| {
+            let file: RecipeFile = Source::new(*name, *text).parse()?;
+            // a recipe's name begins with its workload's; of several the longest
+            let workload = zoo::list()
+                .iter()
+                .map(|(workload, _)| *workload)
+                .filter(|workload| name.starts_with(&format!("{workload}-")))
+                .max_by_key(|workload| workload.len());
+            let kept = workload
+                .map(request::workload)
+                .transpose()?
+                .map_or_else(String::new, |w| {
+                    let network = &w.value.network;
+                    let kept: usize = network
+                        .weighted()
+                        .map(|l| {
+                            file.layer
+                                .get(&l.name)
+                                .map_or(l.weights(), |t| t.kept(l.weights()))
+                        })
+                        .sum();
+                    percent(kept as f64 / network.weights().max(1) as f64)
+                });
+            Ok(vec![(*name).to_string(), kept, file.source])
         })
         .collect::<Result<Vec<_>, Failure>>()?;
     screen.answer(&table(&columns, rows));

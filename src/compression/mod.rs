@@ -4,6 +4,7 @@
 pub mod encoding;
 pub mod pack;
 pub mod precision;
+pub mod recipes;
 pub mod structure;
 
 mod mask;
