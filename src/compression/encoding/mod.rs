@@ -9,7 +9,13 @@
 
 mod bitmap;
 mod bits;
+mod block_map;
+mod coordinate;
+mod csc;
+mod csr;
 mod dense;
+mod golomb_rice;
+mod n_m;
 mod relative_index;
 
 pub use bits::{BitReader, BitWriter};
@@ -29,6 +35,11 @@ pub const FLOAT_BITS: u32 = 32;
 trait Coder {
     /// Whether its parameters lie in their ranges.
     fn check(&self) -> Result<(), EncodeError> {
+        Ok(())
+    }
+
+    /// Whether it can hold this mask.
+    fn fits(&self, _mask: &Mask) -> Result<(), EncodeError> {
         Ok(())
     }
 
@@ -127,6 +138,32 @@ encodings! {
         #[schemars(range(min = 1, max = 16))]
         bits: u8,
     } = "relative-index" in relative_index;
+    /// Row pointers, then the column of each non-zero.
+    Csr = "csr" in csr;
+    /// Column pointers, then the row of each non-zero.
+    Csc = "csc" in csc;
+    /// Row and column of each non-zero.
+    Coordinate = "coordinate" in coordinate;
+    /// `keep` slots of a value and its place for every `group` positions of a row.
+    NM {
+        /// Slots of a group, N.
+        #[schemars(range(min = 1, max = 65_536))]
+        keep: u32,
+        /// Positions of a group, M.
+        #[schemars(range(min = 1, max = 65_536))]
+        group: u32,
+    } = "n-m" in n_m;
+    /// A bitmap of blocks, then all values of those that hold a weight.
+    BlockMap {
+        /// Rows of a block.
+        #[schemars(range(min = 1, max = 65_536))]
+        rows: u32,
+        /// Columns of a block.
+        #[schemars(range(min = 1, max = 65_536))]
+        cols: u32,
+    } = "block-map" in block_map;
+    /// The gap before each non-zero in Golomb-Rice code.
+    GolombRice = "golomb-rice" in golomb_rice;
 }
 
 /// The encoding in which a tensor takes least, of [`Encoding::tried`]; of equals the first.
@@ -212,6 +249,25 @@ pub enum EncodeError {
     /// Run lengths take 1 to 16 bits.
     #[error("a run length of {0} bits: use 1 to 16")]
     IndexBits(u8),
+    /// A parameter of the encoding is outside its range.
+    #[error("{0}")]
+    Parameter(&'static str),
+    /// A group holds more weights than N of M allows.
+    #[error(
+        "the group at row {row}, column {col} holds {kept} weights, more than {keep} of {group}: prune to that structure, or take another encoding"
+    )]
+    Group {
+        /// Its GEMM row.
+        row: usize,
+        /// Its first column.
+        col: usize,
+        /// Its weights.
+        kept: usize,
+        /// Slots of a group, N.
+        keep: u32,
+        /// Positions of a group, M.
+        group: u32,
+    },
     /// A code is wider than its field.
     #[error("code {code} of entry {entry} does not fit {value_bits} bits")]
     Code {
@@ -250,9 +306,10 @@ impl Encoding {
     /// What the tensor takes, without writing it.
     ///
     /// # Errors
-    /// When a width is outside its range.
+    /// When a width is outside its range, or the encoding cannot hold the mask.
     pub fn size(self, mask: &Mask, value_bits: u32) -> Result<Size, EncodeError> {
         let coder = self.checked(value_bits)?;
+        coder.fits(mask)?;
         Ok(coder.size(mask, value_bits))
     }
 
@@ -263,6 +320,7 @@ impl Encoding {
     /// When a width is outside its range, or the codes do not fit the mask or the width.
     pub fn encode(self, mask: &Mask, codes: &[u32], value_bits: u32) -> Result<Vec<u8>, EncodeError> {
         let coder = self.checked(value_bits)?;
+        coder.fits(mask)?;
         let non_zeros = mask.count();
         if codes.len() != non_zeros {
             return Err(EncodeError::Count {
@@ -306,6 +364,12 @@ impl Encoding {
         if layout.non_zeros.div_ceil(8) > stream.len() {
             return Err(DecodeError::Truncated);
         }
+        if positions == 0 && stream.is_empty() {
+            return Ok((Mask::empty(layout.rows, layout.cols), Vec::new()));
+        }
+        if positions == 0 {
+            return Err(DecodeError::Corrupt("it goes on after its last value"));
+        }
         let mut input = BitReader::new(stream);
         let (mask, codes) = coder.read(&mut input, layout)?;
         if mask.count() != layout.non_zeros {
@@ -348,4 +412,36 @@ impl Encoding {
 /// Whether codes of this width have one to spare for zero.
 fn has_zero(value_bits: u32) -> bool {
     value_bits == FLOAT_BITS
+}
+
+/// Bits that tell `count` things apart, ⌈log2 count⌉; none for a single one.
+fn index_width(count: usize) -> u32 {
+    count.max(1).next_power_of_two().trailing_zeros()
+}
+
+/// The mask and row-major codes of (position, code) in any order.
+fn in_place(rows: usize, cols: usize, mut placed: Vec<(usize, u32)>) -> (Mask, Vec<u32>) {
+    placed.sort_unstable();
+    let mut mask = Mask::empty(rows, cols);
+    for &(position, _) in &placed {
+        mask.set(position, true);
+    }
+    (mask, placed.into_iter().map(|(_, code)| code).collect())
+}
+
+/// A tag with two parameters, each in four bytes, lowest first.
+fn pair_tag(tag: u8, first: u32, second: u32) -> Vec<u8> {
+    let mut bytes = vec![tag];
+    bytes.extend(first.to_le_bytes());
+    bytes.extend(second.to_le_bytes());
+    bytes
+}
+
+/// The parameters of [`pair_tag`] if `found` is this tag.
+fn pair_from_tag(tag: u8, found: u8, next: &mut dyn FnMut() -> Option<u8>) -> Option<(u32, u32)> {
+    if tag != found {
+        return None;
+    }
+    let mut number = || Some(u32::from_le_bytes([next()?, next()?, next()?, next()?]));
+    Some((number()?, number()?))
 }
