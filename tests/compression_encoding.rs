@@ -2,7 +2,9 @@
 
 #![allow(clippy::print_stdout)] // a test says what it measured
 
-use cosparse::compression::encoding::{EncodeError, Encoding, Layout, best_width, entries, entries_in};
+use cosparse::compression::encoding::{
+    EncodeError, Encoding, Layout, best_width, entries, entries_in, smallest,
+};
 use cosparse::compression::pack::{PackError, PackedLayer, pack, unpack};
 use cosparse::compression::precision::{EqualInterval, Precision};
 use cosparse::compression::structure::Structure;
@@ -15,6 +17,13 @@ fn encoding() -> impl Strategy<Value = Encoding> {
         Just(Encoding::Dense),
         Just(Encoding::Bitmap),
         (1u8..=12).prop_map(|bits| Encoding::RelativeIndex { bits }),
+        Just(Encoding::Csr),
+        Just(Encoding::Csc),
+        Just(Encoding::Coordinate),
+        // keeps all of a group, so that it holds any mask
+        (1u32..9).prop_map(|group| Encoding::NM { keep: group, group }),
+        (1u32..9, 1u32..9).prop_map(|(rows, cols)| Encoding::BlockMap { rows, cols }),
+        Just(Encoding::GolombRice),
     ]
 }
 
@@ -79,6 +88,39 @@ proptest! {
         let mut long = stream;
         long.push(0);
         prop_assert!(encoding.decode(&long, layout).is_err());
+    }
+
+    #[test]
+    fn n_of_m_holds_what_fits_and_refuses_the_rest((mask, codes, value_bits) in tensor(), keep in 1u32..5, more in 0u32..5) {
+        let encoding = Encoding::NM { keep, group: keep + more };
+        let group = (keep + more) as usize;
+        let fits = (0..mask.rows()).all(|row| (0..mask.cols()).step_by(group).all(|col| {
+            let end = (col + group).min(mask.cols());
+            mask.count_in(row * mask.cols() + col..row * mask.cols() + end) <= keep as usize
+        }));
+        let stream = encoding.encode(&mask, &codes, value_bits);
+        prop_assert_eq!(stream.is_ok(), fits);
+        match stream {
+            Ok(stream) => {
+                prop_assert_eq!(stream.len() as u64, encoding.size(&mask, value_bits).expect("it fits").bytes());
+                prop_assert_eq!(encoding.decode(&stream, Layout::of(&mask, value_bits)).expect("what was written"), (mask, codes));
+            }
+            Err(error) => {
+                let refused = matches!(error, EncodeError::Group { .. });
+                prop_assert!(refused);
+            }
+        }
+    }
+
+    #[test]
+    fn the_smallest_is_the_smallest_of_all((mask, codes, value_bits) in tensor()) {
+        let found = smallest(&mask, value_bits);
+        let length = found.encode(&mask, &codes, value_bits).expect("a valid tensor").len();
+        for other in Encoding::tried() {
+            if let Ok(stream) = other.encode(&mask, &codes, value_bits) {
+                prop_assert!(length <= stream.len(), "{:?} before {:?}", found, other);
+            }
+        }
     }
 
     #[test]
@@ -304,5 +346,43 @@ fn random_masks_take_the_simulated_number_of_entries() {
             (found / expected - 1.0).abs() < 0.005,
             "q {q}, k {k}: {found} against {expected}"
         );
+    }
+}
+
+/// Two rows of five, weights at (0, 1), (0, 4) and (1, 2), codes 1, 2, 3 of 2 bits: 6 bits of values and
+/// CSR 3 pointers of 2 bits (0 to 3) and 3 columns of 3 bits; CSC 6 pointers and 3 rows of 1 bit;
+/// coordinates 3 of 1 + 3 bits; 1:3 four slots of 2 bits value, 2 bits place and, one being empty, 1 bit more;
+/// blocks of 2x2: three, all live, 10 slots of one bit more; gaps 1, 2 and 2: k = 0 takes 8 bits, 1 takes 8, so 0,
+/// with 5 bits to say so.
+#[test]
+fn a_small_tensor_by_hand() {
+    let mut mask = Mask::empty(2, 5);
+    for i in [1, 4, 7] {
+        mask.set(i, true);
+    }
+    let cases = [
+        (Encoding::Csr, 6, 6 + 9),
+        (Encoding::Csc, 6, 12 + 3),
+        (Encoding::Coordinate, 6, 12),
+        (Encoding::NM { keep: 1, group: 3 }, 8, 4 * 3),
+        (Encoding::BlockMap { rows: 2, cols: 2 }, 20, 3 + 10),
+        (Encoding::GolombRice, 6, 5 + 8),
+    ];
+    for (encoding, values, index) in cases {
+        let size = encoding.size(&mask, 2).expect("valid widths");
+        assert_eq!(
+            (size.values_bits, size.index_bits),
+            (values, index),
+            "{encoding:?}"
+        );
+    }
+    // pointers 0, 2, 3; columns 1, 4, 2; codes 1, 2, 3; each from its lowest bit
+    let stream = Encoding::Csr.encode(&mask, &[1, 2, 3], 2).expect("valid");
+    assert_eq!(stream, [0b0111_1000, 0b1010_1000, 0b0001_1100]);
+    for (keep, group) in [(0, 4), (5, 4), (1, 65_537)] {
+        assert!(matches!(
+            Encoding::NM { keep, group }.size(&mask, 2),
+            Err(EncodeError::Parameter(_))
+        ));
     }
 }

@@ -48,7 +48,11 @@ fn fault(source: &Source, error: &RecipeError, names: &[&str]) -> Fault {
             (layer, "density", "write a portion above 0 and up to 1".into())
         }
         RecipeError::PrecisionBits { layer, .. } => (layer, "precision", "write 1 to 16 bits".into()),
-        RecipeError::IndexBits { layer, .. } => (layer, "encoding", "write 1 to 16 bits".into()),
+        RecipeError::Encoding { layer, .. } => (
+            layer,
+            "encoding",
+            "write a value in that range, or take another encoding".into(),
+        ),
         RecipeError::UnknownLayer { layer, .. } => {
             (layer, "", format!("layers with weights: {}", names.join(", ")))
         }

@@ -1,10 +1,10 @@
 //! A recipe with its realised masks, levels, accuracy and costs.
 
-use super::costing::{is_sparse, pick, smallest};
+use super::costing::{is_sparse, pick};
 use super::objective::Objective;
 use super::pipeline::{CodesignError, EVALUATED, Request};
 use super::store::Stage;
-use crate::compression::encoding::Encoding;
+use crate::compression::encoding::{Encoding, smallest};
 use crate::compression::precision::Precision;
 use crate::compression::structure::Structure;
 use crate::compression::{Mask, Recipe, Target};

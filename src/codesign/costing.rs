@@ -1,7 +1,6 @@
 //! What counts of non-zeros cost, by expectation: fast enough to ask thousands of times during a search.
 
 use super::objective::Objective;
-use crate::compression::encoding::Encoding;
 use crate::hardware::Profile;
 use crate::network::{Layer, Workload};
 use crate::simulate::break_even::{self, Pair};
@@ -240,18 +239,4 @@ fn expected_bits(weights: usize, density: f64, value_bits: u32) -> f64 {
             weights as f64 * density / (1.0 - p.powf(reach)) * f64::from(value_bits + u32::from(k))
         })
         .fold(f64::INFINITY, f64::min)
-}
-
-/// The encoding in which a layer's mask takes least, of those a file may use.
-pub(super) fn smallest(mask: &crate::compression::Mask, value_bits: u32) -> Encoding {
-    let relative = INDEX_BITS.map(|bits| Encoding::RelativeIndex { bits });
-    let bits = |e: &Encoding| {
-        e.size(mask, value_bits)
-            .map_or(u64::MAX, super::super::compression::encoding::Size::bits)
-    };
-    [Encoding::Dense, Encoding::Bitmap]
-        .into_iter()
-        .chain(relative)
-        .min_by_key(bits)
-        .unwrap_or(Encoding::Dense)
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `CSPL`, format version | 4 + 1 |
 //! | precision: 0 for float32, else the bits of a level code | 1 |
-//! | encoding: 0 dense, 1 bitmap, 128 + k relative index of k bits | 1 |
+//! | encoding: 0 dense, 1 bitmap, 128 + k relative index of k bits; others with a byte per parameter | 1 or more |
 //! | name: length, UTF-8 | varint + length |
 //! | shape: number of dimensions, then each | varints |
 //! | GEMM rows, GEMM columns, stored weights | varints |
@@ -300,11 +300,7 @@ impl PackedLayer {
             Precision::Float32 => 0,
             Precision::EqualInterval { bits } => bits,
         });
-        bytes.push(match self.encoding {
-            Encoding::Dense => 0,
-            Encoding::Bitmap => 1,
-            Encoding::RelativeIndex { bits } => 128 + bits,
-        });
+        bytes.extend(self.encoding.tag());
         put_varint(&mut bytes, self.name.len());
         bytes.extend_from_slice(self.name.as_bytes());
         put_varint(&mut bytes, self.shape.len());
@@ -348,12 +344,9 @@ impl PackedLayer {
             bits @ 1..=16 => Precision::EqualInterval { bits },
             _ => return Err(PackError::Malformed("unknown precision")),
         };
-        let encoding = match rest.byte()? {
-            0 => Encoding::Dense,
-            1 => Encoding::Bitmap,
-            tag @ 129..=144 => Encoding::RelativeIndex { bits: tag - 128 },
-            _ => return Err(PackError::Malformed("unknown encoding")),
-        };
+        let tag = rest.byte()?;
+        let encoding = Encoding::from_tag(tag, &mut || rest.byte().ok())
+            .ok_or(PackError::Malformed("unknown encoding"))?;
         let length = rest.varint()?;
         let name = String::from_utf8(rest.take(length)?.to_vec())
             .map_err(|_| PackError::Malformed("the name is not UTF-8"))?;

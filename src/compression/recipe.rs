@@ -1,6 +1,6 @@
 //! Recipe files: reading, checking against a network, writing.
 
-use super::encoding::Encoding;
+use super::encoding::EncodeError;
 use super::precision::Precision;
 use super::{Recipe, RecipeFile, Target};
 use serde::Serialize;
@@ -27,13 +27,13 @@ pub enum RecipeError {
         /// What was read.
         bits: u8,
     },
-    /// The bits of a run length are not 1 to 16.
-    #[error("layer `{layer}`: a relative index of {bits} bits does not exist; use 1 to 16")]
-    IndexBits {
+    /// A parameter of the encoding is outside its range.
+    #[error("layer `{layer}`: {source}")]
+    Encoding {
         /// The layer.
         layer: String,
-        /// What was read.
-        bits: u8,
+        /// Which, and the range.
+        source: EncodeError,
     },
     /// The network has no such layer with weights.
     #[error("the network has no layer `{layer}` with weights{}", match nearest {
@@ -159,11 +159,11 @@ fn target_faults(layer: &str, target: &Target) -> Vec<RecipeError> {
         }
         Precision::EqualInterval { .. } | Precision::Float32 => {}
     }
-    match target.encoding {
-        Encoding::RelativeIndex { bits } if !widths.contains(&bits) => {
-            faults.push(RecipeError::IndexBits { layer: layer(), bits });
-        }
-        Encoding::RelativeIndex { .. } | Encoding::Dense | Encoding::Bitmap => {}
+    if let Err(source) = target.encoding.check() {
+        faults.push(RecipeError::Encoding {
+            layer: layer(),
+            source,
+        });
     }
     faults
 }
@@ -203,6 +203,7 @@ fn edits(from: &str, to: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compression::encoding::Encoding;
     use crate::compression::structure::Structure;
     use std::collections::BTreeMap;
 

@@ -28,6 +28,12 @@ impl BitWriter {
         }
     }
 
+    /// Appends the lowest `width` (at most 64) bits of an index.
+    pub(super) fn write_wide(&mut self, index: usize, width: u32) {
+        self.write(index as u32, width.min(32));
+        self.write((index as u64 >> 32) as u32, width.saturating_sub(32));
+    }
+
     /// The stream, its last byte filled up with zeros.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
@@ -71,6 +77,13 @@ impl<'a> BitReader<'a> {
         self.pending >>= width;
         self.filled -= width;
         Some(field as u32)
+    }
+
+    /// The next index of `width` (at most 64) bits.
+    pub(super) fn read_wide(&mut self, width: u32) -> Option<usize> {
+        let low = u64::from(self.read(width.min(32))?);
+        let high = u64::from(self.read(width.saturating_sub(32))?);
+        usize::try_from(low | high << 32).ok()
     }
 
     /// Whether nothing but the zeros of the last byte is left.

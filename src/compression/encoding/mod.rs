@@ -1,5 +1,5 @@
-//! How a sparse tensor lies in memory. One file per encoding; the list below is the only other place that
-//! names it.
+//! How a sparse tensor lies in memory. One file per encoding, with [`Coder`]; the list below is the only other
+//! place that names it.
 //!
 //! A stored tensor is a [`Mask`] and one *code* of `value_bits` bits for each position alive, in row-major order.
 //! Codes of [`FLOAT_BITS`] bits are `f32` bit patterns, whose all-zero code can stand for a position that is not
@@ -9,7 +9,13 @@
 
 mod bitmap;
 mod bits;
+mod block_map;
+mod coordinate;
+mod csc;
+mod csr;
 mod dense;
+mod golomb_rice;
+mod n_m;
 mod relative_index;
 
 pub use bits::{BitReader, BitWriter};
@@ -22,20 +28,157 @@ use serde::{Deserialize, Serialize};
 /// Bits of a code that is an `f32`; the only codes among which zero is free.
 pub const FLOAT_BITS: u32 = 32;
 
-/// The encodings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, tag = "kind", rename_all = "kebab-case")]
-pub enum Encoding {
+/// What an encoding is: its width in bits, its stream and its byte in a packed file.
+///
+/// The callers check first what holds for all encodings (see [`Encoding::encode`] and [`Encoding::decode`]): widths,
+/// one code per position alive, codes that fit. A decoder accepts the streams that its encoder writes and no others.
+trait Coder {
+    /// Whether its parameters lie in their ranges.
+    fn check(&self) -> Result<(), EncodeError> {
+        Ok(())
+    }
+
+    /// Whether it can hold this mask.
+    fn fits(&self, _mask: &Mask) -> Result<(), EncodeError> {
+        Ok(())
+    }
+
+    /// What the tensor takes, without writing it.
+    fn size(&self, mask: &Mask, value_bits: u32) -> Size;
+
+    /// Writes the tensor: `codes` are those of the positions alive, in row-major order.
+    fn write(&self, out: &mut BitWriter, mask: &Mask, codes: &[u32], value_bits: u32);
+
+    /// Reads the tensor, its codes in row-major order. The number of codes is the caller's to check.
+    fn read(&self, input: &mut BitReader, layout: Layout) -> Result<(Mask, Vec<u32>), DecodeError>;
+
+    /// How a packed file names it: a byte of its own, then its parameters.
+    fn tag(&self) -> Vec<u8>;
+
+    /// The encoding whose [`Coder::tag`] starts with `tag`, if it is one of this kind; `next` gives the bytes after.
+    fn from_tag(tag: u8, next: &mut dyn FnMut() -> Option<u8>) -> Option<Self>
+    where
+        Self: Sized;
+
+    /// The parameters that [`smallest`] tries.
+    fn tried() -> Vec<Self>
+    where
+        Self: Sized;
+}
+
+/// The enum of the encodings, and what leads from it to their coders: `Variant { parameters } = "word" in file`,
+/// where the file holds a [`Coder`] of the variant's name and fields.
+macro_rules! encodings {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident $({ $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })? = $word:literal in $file:ident;
+    )*) => {
+        /// The encodings.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, tag = "kind")]
+        pub enum Encoding {
+            $(
+                $(#[$doc])*
+                #[serde(rename = $word)]
+                $variant $({ $($(#[$field_doc])* $field: $type),* })?,
+            )*
+        }
+
+        impl Encoding {
+            fn coder(self) -> Box<dyn Coder> {
+                match self {
+                    $(Self::$variant $({ $($field),* })? => Box::new($file::$variant { $($($field),*)? }),)*
+                }
+            }
+
+            /// The encoding's word, as files write its `kind`.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant $({ $($field: _),* })? => $word,)*
+                }
+            }
+
+            /// The words of all encodings.
+            pub const WORDS: &[&str] = &[$($word),*];
+
+            /// The encoding that a packed file names by these bytes.
+            pub(super) fn from_tag(tag: u8, next: &mut dyn FnMut() -> Option<u8>) -> Option<Self> {
+                $(
+                    if let Some($file::$variant { $($($field),*)? }) = Coder::from_tag(tag, next) {
+                        return Some(Self::$variant $({ $($field),* })?);
+                    }
+                )*
+                None
+            }
+
+            /// Every encoding with every parameter that a search for the smallest tries, in a fixed order.
+            #[must_use]
+            pub fn tried() -> Vec<Self> {
+                let mut all = Vec::new();
+                $(
+                    all.extend(<$file::$variant as Coder>::tried().into_iter().map(
+                        |$file::$variant { $($($field),*)? }| Self::$variant $({ $($field),* })?
+                    ));
+                )*
+                all
+            }
+        }
+    };
+}
+
+encodings! {
     /// Every weight in its place; zeros are stored.
-    Dense,
+    Dense = "dense" in dense;
     /// One bit per position, then the non-zeros.
-    Bitmap,
+    Bitmap = "bitmap" in bitmap;
     /// A run length of `bits` bits before every stored weight; longer gaps need filler entries.
     RelativeIndex {
         /// Bits of a run length, 1 to 16.
         #[schemars(range(min = 1, max = 16))]
         bits: u8,
-    },
+    } = "relative-index" in relative_index;
+    /// Row pointers, then the column of each non-zero.
+    Csr = "csr" in csr;
+    /// Column pointers, then the row of each non-zero.
+    Csc = "csc" in csc;
+    /// Row and column of each non-zero.
+    Coordinate = "coordinate" in coordinate;
+    /// `keep` slots of a value and its place for every `group` positions of a row.
+    NM {
+        /// Slots of a group, N.
+        #[schemars(range(min = 1, max = 65_536))]
+        keep: u32,
+        /// Positions of a group, M.
+        #[schemars(range(min = 1, max = 65_536))]
+        group: u32,
+    } = "n-m" in n_m;
+    /// A bitmap of blocks, then all values of those that hold a weight.
+    BlockMap {
+        /// Rows of a block.
+        #[schemars(range(min = 1, max = 65_536))]
+        rows: u32,
+        /// Columns of a block.
+        #[schemars(range(min = 1, max = 65_536))]
+        cols: u32,
+    } = "block-map" in block_map;
+    /// The gap before each non-zero in Golomb-Rice code.
+    GolombRice = "golomb-rice" in golomb_rice;
+}
+
+/// The encoding in which a tensor takes least, of [`Encoding::tried`]; of equals the first.
+#[must_use]
+pub fn smallest(mask: &Mask, value_bits: u32) -> Encoding {
+    let mut best = (u64::MAX, Encoding::Dense);
+    for encoding in Encoding::tried() {
+        // an encoding that cannot hold this mask is none of the choices
+        if let Ok(size) = encoding.size(mask, value_bits)
+            && size.bits() < best.0
+        {
+            best = (size.bits(), encoding);
+        }
+    }
+    best.1
 }
 
 /// What a tensor takes in an encoding.
@@ -106,6 +249,25 @@ pub enum EncodeError {
     /// Run lengths take 1 to 16 bits.
     #[error("a run length of {0} bits: use 1 to 16")]
     IndexBits(u8),
+    /// A parameter of the encoding is outside its range.
+    #[error("{0}")]
+    Parameter(&'static str),
+    /// A group holds more weights than N of M allows.
+    #[error(
+        "the group at row {row}, column {col} holds {kept} weights, more than {keep} of {group}: prune to that structure, or take another encoding"
+    )]
+    Group {
+        /// Its GEMM row.
+        row: usize,
+        /// Its first column.
+        col: usize,
+        /// Its weights.
+        kept: usize,
+        /// Slots of a group, N.
+        keep: u32,
+        /// Positions of a group, M.
+        group: u32,
+    },
     /// A code is wider than its field.
     #[error("code {code} of entry {entry} does not fit {value_bits} bits")]
     Code {
@@ -144,14 +306,11 @@ impl Encoding {
     /// What the tensor takes, without writing it.
     ///
     /// # Errors
-    /// When a width is outside its range.
+    /// When a width is outside its range, or the encoding cannot hold the mask.
     pub fn size(self, mask: &Mask, value_bits: u32) -> Result<Size, EncodeError> {
-        self.check(value_bits)?;
-        Ok(match self {
-            Self::Dense => dense::size(mask, value_bits),
-            Self::Bitmap => bitmap::size(mask, value_bits),
-            Self::RelativeIndex { bits } => relative_index::size(mask, bits, value_bits),
-        })
+        let coder = self.checked(value_bits)?;
+        coder.fits(mask)?;
+        Ok(coder.size(mask, value_bits))
     }
 
     /// The bit stream of a tensor: `codes` are those of the positions alive, in row-major order. It is
@@ -160,7 +319,8 @@ impl Encoding {
     /// # Errors
     /// When a width is outside its range, or the codes do not fit the mask or the width.
     pub fn encode(self, mask: &Mask, codes: &[u32], value_bits: u32) -> Result<Vec<u8>, EncodeError> {
-        self.check(value_bits)?;
+        let coder = self.checked(value_bits)?;
+        coder.fits(mask)?;
         let non_zeros = mask.count();
         if codes.len() != non_zeros {
             return Err(EncodeError::Count {
@@ -181,11 +341,7 @@ impl Encoding {
             }
         }
         let mut out = BitWriter::new();
-        match self {
-            Self::Dense => dense::encode(&mut out, mask, codes, value_bits),
-            Self::Bitmap => bitmap::encode(&mut out, mask, codes, value_bits),
-            Self::RelativeIndex { bits } => relative_index::encode(&mut out, mask, codes, bits, value_bits),
-        }
+        coder.write(&mut out, mask, codes, value_bits);
         Ok(out.finish())
     }
 
@@ -194,7 +350,8 @@ impl Encoding {
     /// # Errors
     /// When the stream is not one that [`Encoding::encode`] writes for a tensor of this layout.
     pub fn decode(self, stream: &[u8], layout: Layout) -> Result<(Mask, Vec<u32>), DecodeError> {
-        self.check(layout.value_bits)
+        let coder = self
+            .checked(layout.value_bits)
             .map_err(|_| DecodeError::Layout("a width is outside its range"))?;
         let positions = layout
             .rows
@@ -207,12 +364,19 @@ impl Encoding {
         if layout.non_zeros.div_ceil(8) > stream.len() {
             return Err(DecodeError::Truncated);
         }
+        if positions == 0 && stream.is_empty() {
+            return Ok((Mask::empty(layout.rows, layout.cols), Vec::new()));
+        }
+        if positions == 0 {
+            return Err(DecodeError::Corrupt("it goes on after its last value"));
+        }
         let mut input = BitReader::new(stream);
-        let (mask, codes) = match self {
-            Self::Dense => dense::decode(&mut input, layout),
-            Self::Bitmap => bitmap::decode(&mut input, layout),
-            Self::RelativeIndex { bits } => relative_index::decode(&mut input, layout, bits),
-        }?;
+        let (mask, codes) = coder.read(&mut input, layout)?;
+        if mask.count() != layout.non_zeros {
+            return Err(DecodeError::Corrupt(
+                "it has another number of non-zeros than its layout",
+            ));
+        }
         if !input.at_end() {
             return Err(DecodeError::Corrupt("it goes on after its last value"));
         }
@@ -222,18 +386,62 @@ impl Encoding {
         Ok((mask, codes))
     }
 
-    fn check(self, value_bits: u32) -> Result<(), EncodeError> {
+    /// Whether its parameters lie in their ranges.
+    ///
+    /// # Errors
+    /// When they do not: which, and the range.
+    pub fn check(self) -> Result<(), EncodeError> {
+        self.coder().check()
+    }
+
+    /// How a packed file names it.
+    pub(super) fn tag(self) -> Vec<u8> {
+        self.coder().tag()
+    }
+
+    fn checked(self, value_bits: u32) -> Result<Box<dyn Coder>, EncodeError> {
         if !(1..=32).contains(&value_bits) {
             return Err(EncodeError::ValueBits(value_bits));
         }
-        match self {
-            Self::RelativeIndex { bits } if !(1..=16).contains(&bits) => Err(EncodeError::IndexBits(bits)),
-            _ => Ok(()),
-        }
+        let coder = self.coder();
+        coder.check()?;
+        Ok(coder)
     }
 }
 
 /// Whether codes of this width have one to spare for zero.
 fn has_zero(value_bits: u32) -> bool {
     value_bits == FLOAT_BITS
+}
+
+/// Bits that tell `count` things apart, ⌈log2 count⌉; none for a single one.
+fn index_width(count: usize) -> u32 {
+    count.max(1).next_power_of_two().trailing_zeros()
+}
+
+/// The mask and row-major codes of (position, code) in any order.
+fn in_place(rows: usize, cols: usize, mut placed: Vec<(usize, u32)>) -> (Mask, Vec<u32>) {
+    placed.sort_unstable();
+    let mut mask = Mask::empty(rows, cols);
+    for &(position, _) in &placed {
+        mask.set(position, true);
+    }
+    (mask, placed.into_iter().map(|(_, code)| code).collect())
+}
+
+/// A tag with two parameters, each in four bytes, lowest first.
+fn pair_tag(tag: u8, first: u32, second: u32) -> Vec<u8> {
+    let mut bytes = vec![tag];
+    bytes.extend(first.to_le_bytes());
+    bytes.extend(second.to_le_bytes());
+    bytes
+}
+
+/// The parameters of [`pair_tag`] if `found` is this tag.
+fn pair_from_tag(tag: u8, found: u8, next: &mut dyn FnMut() -> Option<u8>) -> Option<(u32, u32)> {
+    if tag != found {
+        return None;
+    }
+    let mut number = || Some(u32::from_le_bytes([next()?, next()?, next()?, next()?]));
+    Some((number()?, number()?))
 }

@@ -11,7 +11,7 @@
 //! between run length and value: 1 for a filler, whose value field is zero. The flags are counted as index bits;
 //! the number of entries is the one of the rule above for either kind of value.
 
-use super::{BitReader, BitWriter, DecodeError, Layout, Size, has_zero};
+use super::{BitReader, BitWriter, Coder, DecodeError, EncodeError, Layout, Size, has_zero};
 use crate::compression::Mask;
 use std::ops::Range;
 
@@ -92,90 +92,118 @@ pub fn entries_in(mask: &Mask, range: Range<usize>, bits: u8) -> Entries {
 #[must_use]
 pub fn best_width(mask: &Mask, value_bits: u32) -> u8 {
     (1..=12)
-        .min_by_key(|&bits| size(mask, bits, value_bits).bits())
+        .min_by_key(|&bits| RelativeIndex { bits }.size(mask, value_bits).bits())
         .unwrap_or(1)
 }
 
-pub(super) fn size(mask: &Mask, bits: u8, value_bits: u32) -> Size {
-    let found = entries(mask, bits);
-    let entries = found.total();
-    let flags = if has_zero(value_bits) {
-        0
-    } else {
-        found.fillers + found.full_gaps
-    };
-    Size {
-        values_bits: entries * u64::from(value_bits),
-        index_bits: entries * u64::from(bits) + flags,
-        entries,
-    }
+/// A packed file names run lengths of k bits by this plus k.
+const TAG: u8 = 128;
+
+/// Run lengths of `bits` bits.
+pub(super) struct RelativeIndex {
+    pub(super) bits: u8,
 }
 
-pub(super) fn encode(out: &mut BitWriter, mask: &Mask, codes: &[u32], bits: u8, value_bits: u32) {
-    let bits = u32::from(bits);
-    let longest = (1u32 << bits) - 1;
-    let flags = u32::from(!has_zero(value_bits));
-    let mut next = 0;
-    for (position, &code) in mask.ones().zip(codes) {
-        let last = position - next;
-        for _ in 0..last >> bits {
-            out.write(longest, bits);
-            out.write(1, flags);
-            out.write(0, value_bits);
+impl Coder for RelativeIndex {
+    fn check(&self) -> Result<(), EncodeError> {
+        if (1..=16).contains(&self.bits) {
+            Ok(())
+        } else {
+            Err(EncodeError::IndexBits(self.bits))
         }
-        let stored = last as u32 & longest;
-        out.write(stored, bits);
-        if stored == longest {
-            out.write(0, flags);
-        }
-        out.write(code, value_bits);
-        next = position + 1;
     }
-}
 
-pub(super) fn decode(
-    input: &mut BitReader,
-    layout: Layout,
-    bits: u8,
-) -> Result<(Mask, Vec<u32>), DecodeError> {
-    let Layout {
-        rows,
-        cols,
-        non_zeros,
-        value_bits,
-    } = layout;
-    let bits = u32::from(bits);
-    let longest = (1u32 << bits) - 1;
-    let flagged = !has_zero(value_bits);
-    let mut mask = Mask::empty(rows, cols);
-    let mut codes = Vec::with_capacity(non_zeros);
-    let mut next = 0;
-    while codes.len() < non_zeros {
-        let stored = input.read(bits).ok_or(DecodeError::Truncated)?;
-        let flag = if flagged && stored == longest {
-            input.read(1).ok_or(DecodeError::Truncated)? == 1
+    fn size(&self, mask: &Mask, value_bits: u32) -> Size {
+        let found = entries(mask, self.bits);
+        let entries = found.total();
+        let flags = if has_zero(value_bits) {
+            0
         } else {
-            false
+            found.fillers + found.full_gaps
         };
-        let code = input.read(value_bits).ok_or(DecodeError::Truncated)?;
-        let filler = if flagged {
-            flag
-        } else {
-            stored == longest && code == 0
-        };
-        let position = next + stored as usize;
-        if position >= mask.len() {
-            return Err(DecodeError::Corrupt("a run leaves the tensor"));
+        Size {
+            values_bits: entries * u64::from(value_bits),
+            index_bits: entries * u64::from(self.bits) + flags,
+            entries,
         }
-        if !filler {
-            mask.set(position, true);
-            codes.push(code);
-        } else if code != 0 {
-            return Err(DecodeError::Corrupt("a filler holds a value"));
-        }
-        next = position + 1;
     }
-    Ok((mask, codes))
+
+    fn write(&self, out: &mut BitWriter, mask: &Mask, codes: &[u32], value_bits: u32) {
+        let bits = u32::from(self.bits);
+        let longest = (1u32 << bits) - 1;
+        let flags = u32::from(!has_zero(value_bits));
+        let mut next = 0;
+        for (position, &code) in mask.ones().zip(codes) {
+            let last = position - next;
+            for _ in 0..last >> bits {
+                out.write(longest, bits);
+                out.write(1, flags);
+                out.write(0, value_bits);
+            }
+            let stored = last as u32 & longest;
+            out.write(stored, bits);
+            if stored == longest {
+                out.write(0, flags);
+            }
+            out.write(code, value_bits);
+            next = position + 1;
+        }
+    }
+
+    fn read(&self, input: &mut BitReader, layout: Layout) -> Result<(Mask, Vec<u32>), DecodeError> {
+        let Layout {
+            rows,
+            cols,
+            non_zeros,
+            value_bits,
+        } = layout;
+        let bits = u32::from(self.bits);
+        let longest = (1u32 << bits) - 1;
+        let flagged = !has_zero(value_bits);
+        let mut mask = Mask::empty(rows, cols);
+        let mut codes = Vec::with_capacity(non_zeros);
+        let mut next = 0;
+        while codes.len() < non_zeros {
+            let stored = input.read(bits).ok_or(DecodeError::Truncated)?;
+            let flag = if flagged && stored == longest {
+                input.read(1).ok_or(DecodeError::Truncated)? == 1
+            } else {
+                false
+            };
+            let code = input.read(value_bits).ok_or(DecodeError::Truncated)?;
+            let filler = if flagged {
+                flag
+            } else {
+                stored == longest && code == 0
+            };
+            let position = next + stored as usize;
+            if position >= mask.len() {
+                return Err(DecodeError::Corrupt("a run leaves the tensor"));
+            }
+            if !filler {
+                mask.set(position, true);
+                codes.push(code);
+            } else if code != 0 {
+                return Err(DecodeError::Corrupt("a filler holds a value"));
+            }
+            next = position + 1;
+        }
+        Ok((mask, codes))
+    }
+
+    fn tag(&self) -> Vec<u8> {
+        vec![TAG + self.bits]
+    }
+
+    fn from_tag(tag: u8, _: &mut dyn FnMut() -> Option<u8>) -> Option<Self> {
+        (TAG + 1..=TAG + 16)
+            .contains(&tag)
+            .then(|| Self { bits: tag - TAG })
+    }
+
+    fn tried() -> Vec<Self> {
+        (1..=12).map(|bits| Self { bits }).collect()
+    }
 }
 
 #[cfg(test)]
