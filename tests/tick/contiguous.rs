@@ -46,6 +46,7 @@ pub(crate) fn run(
                 None | Some(Encoding::Dense) => encode(&vec![true; to - from], None),
                 Some(Encoding::Bitmap) => encode(&alive[from..to], None),
                 Some(Encoding::RelativeIndex { bits }) => encode(&alive[from..to], Some(bits)),
+                Some(other) => panic!("no slices engine reads {other:?}"),
             };
             let slice: Vec<_> = entries.iter().map(|e| e.position.map(|p| p + from)).collect();
             Pe {

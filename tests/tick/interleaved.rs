@@ -65,6 +65,7 @@ pub(crate) fn part(slices: &Slices, alive: &[Vec<bool>], p: usize, column: usize
         None | Some(Encoding::Dense) => encode(&vec![true; own.len()], None),
         Some(Encoding::Bitmap) => encode(&own, None),
         Some(Encoding::RelativeIndex { bits }) => encode(&own, Some(bits)),
+        Some(other) => panic!("no slices engine reads {other:?}"),
     };
     entries.iter().map(|e| e.position).collect()
 }
