@@ -80,7 +80,16 @@ impl Candidate {
             let encoding = match engines[i] {
                 _ if bits.is_empty() => Encoding::Dense,
                 // what the engine reads is what is stored, unless storage is what is minimised
-                Some((profile, engine)) if objective != Objective::Size && is_sparse(profile, engine) => {
+                // (an N:M engine runs a full layer without its encoding, which cannot hold it)
+                Some((profile, engine))
+                    if objective != Objective::Size
+                        && is_sparse(profile, engine)
+                        && profile.engines[engine]
+                            .kind
+                            .encoding()
+                            .size(mask, precision.bits())
+                            .is_ok() =>
+                {
                     profile.engines[engine].kind.encoding()
                 }
                 _ => smallest(mask, precision.bits()),

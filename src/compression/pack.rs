@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `CSPL`, format version | 4 + 1 |
 //! | precision: 0 for float32, else the bits of a level code | 1 |
-//! | encoding: 0 dense, 1 bitmap, 128 + k relative index of k bits; others with a byte per parameter | 1 or more |
+//! | encoding: 0 dense, 1 bitmap, 128 + k relative index of k bits; 2 csr, 3 csc, 4 coordinate, 5 n-m, 6 block map (each then two numbers of 4 bytes), 7 golomb-rice | 1 or 9 |
 //! | name: length, UTF-8 | varint + length |
 //! | shape: number of dimensions, then each | varints |
 //! | GEMM rows, GEMM columns, stored weights | varints |

@@ -31,6 +31,9 @@ mod tests {
         assert_eq!(word(&Structure::Unstructured), "unstructured");
         assert_eq!(word(&Encoding::RelativeIndex { bits: 4 }), "relative-index-4");
         assert_eq!(word(&Encoding::Dense), "dense");
+        assert_eq!(word(&Encoding::NM { keep: 2, group: 4 }), "n-m-2-4");
+        assert_eq!(word(&Encoding::BlockMap { rows: 4, cols: 8 }), "block-map-4-8");
+        assert_eq!(word(&Encoding::GolombRice), "golomb-rice");
         assert_eq!(word(&Precision::EqualInterval { bits: 3 }), "equal-interval-3");
     }
 }

@@ -87,9 +87,11 @@ impl RawStructured {
 
 impl EngineForm for Structured {
     fn encoding(&self) -> Encoding {
-        // no file format is N:M; a bitmap is the nearest of those a decoder reads
         if self.keep < self.group {
-            Encoding::Bitmap
+            Encoding::NM {
+                keep: self.keep,
+                group: self.group,
+            }
         } else {
             Encoding::Dense
         }
