@@ -5,8 +5,7 @@ use cosparse::document::Source;
 use cosparse::hardware::{Profile, TensorKind, zoo};
 use cosparse::network::{Layer, Workload};
 use cosparse::simulate::{
-    LayerCost, LayerSetting, LayerWork, Mappings, Pick, RowStationaryMapping, Weights, array, layer_on,
-    network,
+    LayerCost, LayerSetting, LayerWork, Mapping, Mappings, Pick, Weights, array, layer_on, network,
 };
 
 const LAYERS: [&str; 5] = ["conv1", "conv2", "conv3", "conv4", "conv5"];
@@ -88,9 +87,12 @@ fn the_chips_mapping_gives_the_chips_figures() {
     let (mut processing, mut total) = (0.0, 0.0);
     println!("layer  latency ms        active PEs  buffer MB         DRAM MB           power mW");
     each_layer(|i, work| {
-        let mapping: RowStationaryMapping = *mappings.layers.get(work.name).expect("a mapping");
+        let pinned = *mappings.layers.get(work.name).expect("a mapping");
+        let Mapping::RowStationary(mapping) = pinned else {
+            panic!("the chip's mapping is row-stationary")
+        };
         let work = LayerWork {
-            mapping: Some(mapping),
+            mapping: Some(pinned),
             ..*work
         };
         let run = array(&work, &profile, 0, None).expect("a run");
