@@ -9,7 +9,7 @@ use common::{engine, gemm, profile, random_mask, slices, work};
 use cosparse::compression::Mask;
 use cosparse::hardware::{EngineKind, Partition, Slices, Synchronisation, zoo};
 use cosparse::network::{Layer, LoopNest, Workload};
-use cosparse::simulate::{Estimator, LayerSetting, Pick, Weights, array};
+use cosparse::simulate::{Estimator, LayerSetting, Mapping, Pick, Weights, array, network};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 
@@ -108,6 +108,30 @@ fn simulate(c: &mut Criterion) {
                     mapping: None,
                 };
                 estimator.total(&setting).expect("it runs").energy.total()
+            });
+        });
+    }
+    group.finish();
+
+    let resnet18 = Workload::find("resnet18").expect("ResNet-18 is shipped");
+    let profile = zoo::find("tpu-v1-28nm")
+        .expect("it is shipped")
+        .profile()
+        .expect("it is valid");
+    let mut group = c.benchmark_group("mapping search resnet18");
+    group.sample_size(10);
+    for (name, pick) in [("latency", Pick::Latency), ("energy", Pick::Energy)] {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let setting = |_: &Layer| LayerSetting {
+                    weights: Weights::Density(1.0),
+                    weight_bits: 8,
+                    activation_density: 1.0,
+                    mapping: Some(Mapping::Searched(pick)),
+                };
+                network(&resnet18.network, &profile, 1, pick, &setting)
+                    .expect("it runs")
+                    .cycles
             });
         });
     }

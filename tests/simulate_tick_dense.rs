@@ -141,7 +141,7 @@ proptest! {
         let array_of = RowStationary { psums_per_cycle, weights_per_cycle, inputs_per_cycle, ..array_of };
         let values = row_stationary::Values { weight: &weight, input: &input };
         let ticked = row_stationary::run(&array_of, &nest, &mapping, &values);
-        let work = LayerWork { mapping: Some(mapping), ..work(nest, Weights::Density(1.0)) };
+        let work = LayerWork { mapping: Some(mapping.into()), ..work(nest, Weights::Density(1.0)) };
         let run = array(&work, &on(EngineKind::RowStationary(array_of)), 0, None).expect("a legal mapping");
         // the first piece of channels reads no partial sums, and its pass takes the time of writing them
         prop_assert_eq!(run.cycles, ticked.cycles);
@@ -211,7 +211,7 @@ proptest! {
         let free = array(&work, &profile, 0, None);
         let mut least: Option<u64> = None;
         let mut every = |mapping: RowStationaryMapping| {
-            let pinned = LayerWork { mapping: Some(mapping), ..work };
+            let pinned = LayerWork { mapping: Some(mapping.into()), ..work };
             if let Ok(run) = array(&pinned, &profile, 0, None) {
                 least = Some(least.map_or(run.cycles, |l| l.min(run.cycles)));
             }

@@ -62,7 +62,14 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     let mut tables = String::new();
     for profile in &profiles {
         // the curve leaves the memories out, but a layer that cannot run at all has none
-        costs::expected(&workload, profile, &Recipe::default(), 1, Pick::Energy, None)?;
+        costs::expected(
+            &workload,
+            profile,
+            &Recipe::default(),
+            1,
+            Pick::Energy,
+            &costs::Mapped::default(),
+        )?;
         for pair in pairs(profile)? {
             let from = rows.len();
             for layer in &layers {

@@ -86,7 +86,14 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     let profiles = request::profiles(&arguments.profiles)?;
     for profile in &profiles {
         // a layer that no engine can run is found before anything is trained
-        costs::expected(&workload, profile, &Recipe::default(), 1, Pick::Energy, None)?;
+        costs::expected(
+            &workload,
+            profile,
+            &Recipe::default(),
+            1,
+            Pick::Energy,
+            &costs::Mapped::default(),
+        )?;
     }
     let mut run = RunFile::new(
         "codesign",

@@ -6,7 +6,26 @@ use super::request::Given;
 use crate::compression::{Recipe, Target};
 use crate::hardware::Profile;
 use crate::network::{Layer, Network, Workload};
-use crate::simulate::{self, LayerCost, LayerSetting, Mappings, NetworkCost, Pick, SimulateError, Weights};
+use crate::simulate::{
+    self, LayerCost, LayerSetting, Mapping, Mappings, NetworkCost, Pick, SimulateError, Weights,
+};
+
+/// Where mappings come from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Mapped<'a> {
+    /// A file's, which go first.
+    pub(super) mappings: Option<&'a Given<Mappings>>,
+    /// Whether tilings are searched.
+    pub(super) search: bool,
+}
+
+impl Mapped<'_> {
+    fn of(&self, pick: Pick, layer: &str) -> Option<Mapping> {
+        self.mappings
+            .and_then(|m| m.value.layers.get(layer).copied())
+            .or(self.search.then_some(Mapping::Searched(pick)))
+    }
+}
 
 /// The cost of every layer that multiplies, each on the engine that is cheapest for it, its non-zeros at random
 /// positions.
@@ -16,16 +35,16 @@ pub(super) fn expected(
     recipe: &Recipe,
     batch: u64,
     pick: Pick,
-    mappings: Option<&Given<Mappings>>,
+    mapped: &Mapped<'_>,
 ) -> Result<NetworkCost, Failure> {
-    let setting = |layer: &Layer| setting(workload, profile, recipe, mappings, layer);
+    let setting = |layer: &Layer| setting(workload, profile, recipe, mapped.of(pick, &layer.name), layer);
     simulate::network(&workload.value.network, &profile.value, batch, pick, &setting).map_err(|error| {
         let (layer, key) = match &error {
             SimulateError::Mapping { layer, key, .. } => (layer, *key),
             SimulateError::Unsupported { layer, .. } | SimulateError::NoEngine { layer, .. } => (layer, ""),
             _ => return Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value),
         };
-        match mappings.filter(|m| m.value.layers.contains_key(layer)) {
+        match mapped.mappings.filter(|m| m.value.layers.contains_key(layer)) {
             Some(given) => mapping::failure(given, &error, layer, key, &profile.value.name),
             None => Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value),
         }
@@ -37,14 +56,14 @@ pub(super) fn setting(
     workload: &Given<Workload>,
     profile: &Given<Profile>,
     recipe: &Recipe,
-    mappings: Option<&Given<Mappings>>,
+    mapping: Option<Mapping>,
     layer: &Layer,
 ) -> LayerSetting<'static> {
     let target = recipe.target(&layer.name);
     LayerSetting {
         weights: Weights::Density(density(layer, &target)),
         activation_density: workload.value.activation_density(layer),
-        mapping: mappings.and_then(|m| m.value.layers.get(&layer.name).copied()),
+        mapping,
         ..LayerSetting::of_target(&target, &profile.value)
     }
 }

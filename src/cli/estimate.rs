@@ -60,9 +60,13 @@ pub(super) struct Arguments {
     /// Copy the known faults of SCALE-Sim 3.0.0 too, to compare with its reports byte for byte
     #[arg(long, requires = "scalesim")]
     scalesim_compat: bool,
-    /// Mappings of layers on engines that take one; the others are searched
+    /// Mappings of layers: row-stationary ones, or tiles on other engines; layers that are left out are mapped as
+    /// without the file
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
+    /// Try every tiling of each layer and take the best by `--pick`, instead of the one that loads least
+    #[arg(long, conflicts_with = "scalesim")]
+    search_mapping: bool,
     /// Print each layer's mapping as loops
     #[arg(long)]
     show_mapping: bool,
@@ -99,8 +103,8 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         .as_deref()
         .map(|path| mapping::open(path, &workload.value.network))
         .transpose()?;
-    if mappings.is_some() {
-        mapping::check_profiles(&profiles)?;
+    if let Some(mappings) = &mappings {
+        mapping::check_profiles(&mappings.value, &profiles)?;
     }
     let mut run = RunFile::new(
         "estimate",
@@ -110,6 +114,9 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     .option("batch", &arguments.batch)
     .option("pick", &arguments.pick.word());
     run.recipe = recipe.as_ref().map(|r| r.input.clone());
+    if arguments.search_mapping {
+        run = run.option("search_mapping", &true);
+    }
     if let Some(mappings) = &mappings {
         run = run
             .option("mapping", &mappings.input.given)
@@ -205,7 +212,10 @@ impl Rows {
             recipe,
             arguments.batch.get(),
             arguments.pick.pick(),
-            mappings,
+            &costs::Mapped {
+                mappings,
+                search: arguments.search_mapping,
+            },
         )?;
         let mut rows = Vec::new();
         let (mut kept, mut bits) = (0u64, 0.0);

@@ -91,7 +91,14 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     let (batch, pick) = (arguments.batch.get(), arguments.pick.pick());
     let (mut rows, mut text) = (Vec::new(), String::new());
     for profile in &profiles {
-        let total = costs::expected(&workload, profile, &targets, batch, pick, None)?;
+        let total = costs::expected(
+            &workload,
+            profile,
+            &targets,
+            batch,
+            pick,
+            &costs::Mapped::default(),
+        )?;
         let Some(around) = total
             .layers
             .iter()

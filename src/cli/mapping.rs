@@ -3,10 +3,10 @@
 use super::failure::Failure;
 use super::request::Given;
 use crate::document::{Fault, Source};
-use crate::hardware::{EngineKind, Profile};
+use crate::hardware::{Engine, EngineKind, Profile};
 use crate::network::{Network, Workload};
 use crate::report::{Input, sha256};
-use crate::simulate::{Mappings, NetworkCost, SimulateError};
+use crate::simulate::{Mapping, Mappings, NetworkCost, SimulateError};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -28,21 +28,32 @@ pub(super) fn open(path: &Path, network: &Network) -> Result<Given<Mappings>, Fa
     Ok(Given { value, source, input })
 }
 
-/// Refuses profiles without an engine that takes mappings.
-pub(super) fn check_profiles(profiles: &[Given<Profile>]) -> Result<(), Failure> {
-    let takes = |p: &&Given<Profile>| {
-        let engines = &p.value.engines;
-        !engines
-            .iter()
-            .any(|e| matches!(e.kind, EngineKind::RowStationary(_)))
+/// Refuses profiles without an engine that takes any of the mappings.
+pub(super) fn check_profiles(mappings: &Mappings, profiles: &[Given<Profile>]) -> Result<(), Failure> {
+    let taken = |engine: &Engine| {
+        let row_stationary = matches!(engine.kind, EngineKind::RowStationary(_));
+        mappings.layers.is_empty()
+            || mappings
+                .layers
+                .values()
+                .any(|mapping| matches!(mapping, Mapping::RowStationary(_)) == row_stationary)
     };
-    match profiles.iter().find(takes) {
-        None => Ok(()),
-        Some(profile) => Err(Failure::input(
-            format!("no engine of profile `{}` takes a mapping", profile.value.name),
+    let Some(profile) = profiles.iter().find(|p| !p.value.engines.iter().any(taken)) else {
+        return Ok(());
+    };
+    let name = &profile.value.name;
+    let tiled = mappings.layers.values().any(|m| matches!(m, Mapping::Tiled(_)));
+    Err(if tiled {
+        Failure::input(
+            format!("no engine of profile `{name}` takes tiles"),
+            "leave `--mapping` out, or pin `m`, `n`, `e`, `p`, `q`, `r` and `t` of its row-stationary array",
+        )
+    } else {
+        Failure::input(
+            format!("no engine of profile `{name}` takes a mapping"),
             "leave `--mapping` out, or name a profile with a row-stationary engine, as `eyeriss-65nm`",
-        )),
-    }
+        )
+    })
 }
 
 /// A mapping that a profile cannot run, at its place in the mapping file.
@@ -68,7 +79,7 @@ pub(super) fn failure(
     given.source.faults(vec![fault]).into()
 }
 
-/// The mappings of all layers as loops; a line for layers on engines that have one mapping only.
+/// The mappings of all layers as loops.
 pub(super) fn text(workload: &Given<Workload>, profile: &Profile, total: &NetworkCost) -> String {
     let mut text = format!("mappings of {} on {}\n", workload.value.name, profile.name);
     for layer in &total.layers {

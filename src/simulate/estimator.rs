@@ -6,7 +6,7 @@ use super::error::SimulateError;
 use super::layer::{Figures, Pick, check, figures};
 use super::memory::Layout;
 use super::network::{LayerSetting, NetworkCost, Surroundings, network, readers, residency, work_of};
-use super::work::{LayerWork, Weights};
+use super::work::{LayerWork, Mapping, Weights};
 use crate::hardware::Profile;
 use crate::network::{Layer, Network};
 use crate::units::{Overflow, add};
@@ -204,7 +204,7 @@ impl<'a> Estimator<'a> {
     /// The figures of the cheapest engine, of equals the first; `None` if no engine can run the layer.
     fn cheapest(&self, work: &LayerWork) -> Result<Option<Figures>, SimulateError> {
         check(work)?;
-        if work.mapping.is_some() {
+        if work.mapping.is_some_and(Mapping::is_pinned) {
             return Ok(None); // a pinned mapping has errors of its own: the whole network says them
         }
         let mut best: Option<(f64, Figures)> = None;

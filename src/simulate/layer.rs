@@ -4,7 +4,7 @@ use super::cost::{Causes, EnergyBreakdown, LayerCost, StoredBits};
 use super::engine::{self, ArrayRun};
 use super::error::SimulateError;
 use super::memory::{Layout, MemoryRun};
-use super::work::{LayerWork, Weights};
+use super::work::{LayerWork, Mapping, Weights};
 use super::{energy, memory};
 use crate::compression::Mask;
 use crate::hardware::{Engine, EngineKind, Profile};
@@ -57,7 +57,7 @@ pub fn layer(work: &LayerWork, profile: &Profile, pick: Pick) -> Result<LayerOut
     let all: Vec<_> = (0..profile.engines.len())
         .map(|e| layer_on(work, profile, e))
         .collect();
-    if work.mapping.is_some()
+    if work.mapping.is_some_and(Mapping::is_pinned)
         && let Some(error) = all.iter().find_map(|cost| match cost {
             Err(error @ SimulateError::Mapping { .. }) => Some(error),
             _ => None,
@@ -145,15 +145,22 @@ pub fn array(
     engine::model(&unit.kind).run(work, activations, &unit.name)
 }
 
-/// Refuses a layer with a mapping on an engine that takes none.
+/// Refuses a layer with a mapping on an engine that takes another kind.
 fn takes_mapping(work: &LayerWork, unit: &Engine) -> Result<(), SimulateError> {
-    if work.mapping.is_none() || matches!(unit.kind, EngineKind::RowStationary(_)) {
-        return Ok(());
-    }
+    let row_stationary = matches!(unit.kind, EngineKind::RowStationary(_));
+    let message = match work.mapping {
+        Some(Mapping::RowStationary(_)) if !row_stationary => {
+            "takes tiles (`channels`, `rows`, `order`) but no row-stationary mapping; pin its tiles, or leave the layer out of the mapping file"
+        }
+        Some(Mapping::Tiled(_)) if row_stationary => {
+            "takes a row-stationary mapping (`m` to `t`) but no tiles; pin its mapping, or leave the layer out of the mapping file"
+        }
+        _ => return Ok(()),
+    };
     Err(SimulateError::Unsupported {
         layer: work.name.into(),
         engine: unit.name.clone(),
-        message: "takes no mapping; leave the layer out of the mapping file",
+        message,
     })
 }
 
@@ -233,11 +240,17 @@ pub(super) fn figures(
     unit: &Engine,
     array: &ArrayRun,
 ) -> Result<(Figures, MemoryRun), SimulateError> {
-    let memory = memory::run(work, array, &profile.memories, layout)?;
-    let seconds = memory.cycles as f64 / (unit.clock.value.value() * 1e6);
+    let time = |memory: &MemoryRun| memory.cycles as f64 / (unit.clock.value.value() * 1e6);
     let widths = (work.weight_bits, work.activation_bits);
-    let energy = energy::energy(profile, layout, widths, array, &memory, seconds)
-        .map_err(SimulateError::overflow(work))?;
+    let spent = |memory: &MemoryRun| energy::energy(profile, layout, widths, array, memory, time(memory));
+    let mut memory = memory::run(work, array, &profile.memories, layout, &unit.name)?;
+    if let Some(Mapping::Searched(pick)) = work.mapping {
+        memory = memory::best(work, array, &profile.memories, layout, memory, |run| {
+            Ok(pick.weigh(time(run), &spent(run)?))
+        })?;
+    }
+    let seconds = time(&memory);
+    let energy = spent(&memory).map_err(SimulateError::overflow(work))?;
     debug_assert_eq!(
         memory.causes.total(),
         Ok(memory.cycles),
@@ -279,6 +292,9 @@ fn finish(
         } else {
             0.0
         },
-        mapping: array.mapping.clone(),
+        mapping: match &array.mapping {
+            Some(form) => Some(form.clone()),
+            None => memory.form(work, array).map_err(SimulateError::overflow(work))?,
+        },
     })
 }

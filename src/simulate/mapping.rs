@@ -1,10 +1,13 @@
 //! Mapping files: which mapping each layer runs, in strict TOML.
 
 use super::engine::RowStationaryMapping;
+use super::memory::{TileOrder, Tiling};
+use super::work::Mapping;
 use crate::document::{At, Fault, Faults, Source};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Larger extents are no layer's.
 const MAX_EXTENT: u64 = 1 << 20;
@@ -17,10 +20,10 @@ pub struct Mappings {
     /// Where the mappings come from.
     pub source: String,
     /// Layer name to its mapping; layers that are not named are mapped by search.
-    pub layers: BTreeMap<String, RowStationaryMapping>,
+    pub layers: BTreeMap<String, Mapping>,
 }
 
-/// Row-stationary mappings of a network's layers.
+/// Mappings of a network's layers.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(title = "Mapping file")]
@@ -36,24 +39,118 @@ struct MappingFile {
     layer: BTreeMap<String, LayerMapping>,
 }
 
-/// The letters of Chen et al., JSSC 2017.
+/// For a row-stationary array all of `m` to `t`, the letters of Chen et al., JSSC 2017; for other engines `channels`,
+/// `rows` and `order`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LayerMapping {
     /// Output channels of a group whose partial sums stay in the buffer.
-    m: At<u64>,
+    m: Option<At<u64>>,
     /// Samples of a pass.
-    n: At<u64>,
+    n: Option<At<u64>>,
     /// Output rows of a strip.
-    e: At<u64>,
+    e: Option<At<u64>>,
     /// Filters that a PE interleaves.
-    p: At<u64>,
+    p: Option<At<u64>>,
     /// Channels that a PE interleaves.
-    q: At<u64>,
+    q: Option<At<u64>>,
     /// Sets of PEs on other channels.
-    r: At<u64>,
+    r: Option<At<u64>>,
     /// Sets of PEs on other filters.
-    t: At<u64>,
+    t: Option<At<u64>>,
+    /// Output channels of a tile, all groups counted.
+    channels: Option<At<u64>>,
+    /// Output rows of a tile, all samples counted.
+    rows: Option<At<u64>>,
+    /// Which loop over tiles is the outer one.
+    order: Option<At<OrderWord>>,
+}
+
+/// Which loop over tiles is the outer one.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum OrderWord {
+    /// Weights are loaded once.
+    ChannelsOuter,
+    /// Inputs are loaded once.
+    RowsOuter,
+}
+
+impl LayerMapping {
+    /// The mapping, or what is wrong with it; `table` is the layer's place in the file.
+    fn read(&self, name: &str, table: Range<usize>) -> Result<Mapping, Vec<Fault>> {
+        let letters = [
+            ("m", &self.m),
+            ("n", &self.n),
+            ("e", &self.e),
+            ("p", &self.p),
+            ("q", &self.q),
+            ("r", &self.r),
+            ("t", &self.t),
+        ];
+        let sizes = [("channels", &self.channels), ("rows", &self.rows)];
+        let mut faults = Vec::new();
+        for (key, at) in letters.iter().chain(&sizes) {
+            if let Some(at) = at
+                && !(1..=MAX_EXTENT).contains(&at.value)
+            {
+                faults.push(at.fault(
+                    format!("`{key}` of layer `{name}` is {}", at.value),
+                    format!("write a count from 1 to {MAX_EXTENT}"),
+                ));
+            }
+        }
+        let tiled = sizes.iter().any(|(_, at)| at.is_some()) || self.order.is_some();
+        if let (true, Some((key, Some(at)))) = (tiled, letters.iter().find(|(_, at)| at.is_some())) {
+            faults.push(at.fault(
+                format!("layer `{name}` has tiles and `{key}`, which belongs to a row-stationary mapping"),
+                "write `channels`, `rows` and `order`, or `m`, `n`, `e`, `p`, `q`, `r` and `t`",
+            ));
+            return Err(faults);
+        }
+        let mut missing: Vec<&str> = Vec::new();
+        let wanted = if tiled { &sizes[..] } else { &letters[..] };
+        missing.extend(wanted.iter().filter(|(_, at)| at.is_none()).map(|(key, _)| *key));
+        if tiled && self.order.is_none() {
+            missing.push("order");
+        }
+        if !missing.is_empty() {
+            let help = if tiled {
+                "tiles are `channels`, `rows` and `order = \"channels-outer\"` or `\"rows-outer\"`"
+            } else {
+                "a row-stationary mapping is `m`, `n`, `e`, `p`, `q`, `r` and `t`; tiles are `channels`, `rows` and `order`"
+            };
+            let keys: Vec<String> = missing.iter().map(|key| format!("`{key}`")).collect();
+            faults.push(Fault::new(
+                table,
+                format!("layer `{name}` lacks {}", keys.join(", ")),
+                help,
+            ));
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let count = |at: &Option<At<u64>>| at.as_ref().map_or(1, |at| at.value);
+        Ok(match self.order.as_ref().map(|order| order.value) {
+            Some(order) => Mapping::Tiled(Tiling {
+                channels: count(&self.channels),
+                rows: count(&self.rows),
+                order: match order {
+                    OrderWord::ChannelsOuter => TileOrder::ChannelsOuter,
+                    OrderWord::RowsOuter => TileOrder::RowsOuter,
+                },
+            }),
+            None => Mapping::RowStationary(RowStationaryMapping {
+                m: count(&self.m),
+                n: count(&self.n),
+                e: count(&self.e),
+                p: count(&self.p),
+                q: count(&self.q),
+                r: count(&self.r),
+                t: count(&self.t),
+            }),
+        })
+    }
 }
 
 impl Mappings {
@@ -72,25 +169,12 @@ impl Mappings {
         }
         let mut layers = BTreeMap::new();
         for (name, at) in &file.layer {
-            let mut count = |key: &str, at: &At<u64>| {
-                if !(1..=MAX_EXTENT).contains(&at.value) {
-                    faults.push(at.fault(
-                        format!("`{key}` of layer `{name}` is {}", at.value),
-                        format!("write a count from 1 to {MAX_EXTENT}"),
-                    ));
+            match at.read(name, source.place(&["layer", name])) {
+                Ok(mapping) => {
+                    layers.insert(name.clone(), mapping);
                 }
-                at.value
-            };
-            let mapping = RowStationaryMapping {
-                m: count("m", &at.m),
-                n: count("n", &at.n),
-                e: count("e", &at.e),
-                p: count("p", &at.p),
-                q: count("q", &at.q),
-                r: count("r", &at.r),
-                t: count("t", &at.t),
-            };
-            layers.insert(name.clone(), mapping);
+                Err(found) => faults.extend(found),
+            }
         }
         if faults.is_empty() {
             Ok(Self {

@@ -34,5 +34,6 @@ pub use estimator::{Estimator, Total};
 pub use explain::{Cause, Change, Explanation, explain};
 pub use layer::{LayerOutcome, Pick, array, layer, layer_on};
 pub use mapping::Mappings;
+pub use memory::{TileOrder, Tiling};
 pub use network::{LayerSetting, NetworkCost, NetworkLayer, Surroundings, network, work_of};
-pub use work::{LayerWork, Weights};
+pub use work::{LayerWork, Mapping, Weights};

@@ -1,11 +1,10 @@
 //! A whole network on one profile.
 
 use super::cost::{EnergyBreakdown, StoredBits};
-use super::engine::RowStationaryMapping;
 use super::error::SimulateError;
 use super::estimator::Total;
-use super::layer::{Figures, LayerOutcome, Pick, layer};
-use super::work::{LayerWork, Weights};
+use super::layer::{Figures, LayerOutcome, Pick, layer, layer_on};
+use super::work::{LayerWork, Mapping, Weights};
 use crate::compression::Target;
 use crate::compression::precision::Precision;
 use crate::hardware::{MemoryKind, Profile, TensorKind};
@@ -23,7 +22,7 @@ pub struct LayerSetting<'a> {
     /// Portion of its inputs that are not zero, in (0, 1].
     pub activation_density: f64,
     /// The mapping to run, see [`LayerWork::mapping`].
-    pub mapping: Option<RowStationaryMapping>,
+    pub mapping: Option<Mapping>,
 }
 
 impl LayerSetting<'_> {
@@ -98,6 +97,7 @@ pub fn network<'a>(
         mut in_dram,
     } = residency(network, profile, batch);
 
+    let mut searched: Vec<(LayerWork<'_>, LayerOutcome)> = Vec::new();
     let mut layers: Vec<Option<NetworkLayer>> = vec![None; multiplying.len()];
     let mut todo: BTreeSet<usize> = (0..multiplying.len()).collect();
     while let Some(i) = todo.pop_first() {
@@ -114,8 +114,16 @@ pub fn network<'a>(
         let Some(work) = work_of(network, at, profile, batch, setting(at), around) else {
             continue;
         };
-        match layer(&work, profile, pick) {
+        let known = searched.iter().find(|(before, _)| alike(before, &work));
+        let outcome = match known {
+            Some((_, outcome)) => Ok(renamed(outcome, &work, profile)),
+            None => layer(&work, profile, pick),
+        };
+        match outcome {
             Ok(outcome) => {
+                if known.is_none() && matches!(work.mapping, Some(Mapping::Searched(_))) {
+                    searched.push((work, outcome.clone()));
+                }
                 layers[i] = Some(NetworkLayer {
                     name: at.name.clone(),
                     outcome,
@@ -154,6 +162,32 @@ pub fn network<'a>(
         .map(|(_, l)| l.name.clone())
         .collect();
     sum(layers.into_iter().flatten().collect(), not_modelled)
+}
+
+/// Whether two layers are the same but for their names.
+fn alike(a: &LayerWork, b: &LayerWork) -> bool {
+    let weights = match (a.weights, b.weights) {
+        (Weights::Density(a), Weights::Density(b)) => a == b,
+        (Weights::Pattern(a), Weights::Pattern(b)) => std::ptr::eq(a, b),
+        _ => false,
+    };
+    weights
+        && (a.nest, a.weight_bits, a.activation_bits) == (b.nest, b.weight_bits, b.activation_bits)
+        && (a.activation_density, a.output_density) == (b.activation_density, b.output_density)
+        && (a.input_elements, a.output_elements) == (b.input_elements, b.output_elements)
+        && (a.input_from_dram, a.output_to_dram) == (b.input_from_dram, b.output_to_dram)
+        && a.mapping == b.mapping
+}
+
+/// The outcome of a layer like this one; what an engine refused it says again, with this layer's name.
+fn renamed(outcome: &LayerOutcome, work: &LayerWork, profile: &Profile) -> LayerOutcome {
+    let mut outcome = outcome.clone();
+    for (engine, cost) in outcome.all.iter_mut().enumerate() {
+        if cost.is_err() {
+            *cost = layer_on(work, profile, engine);
+        }
+    }
+    outcome
 }
 
 /// The multiplying layers that read what a layer makes.

@@ -1,6 +1,8 @@
 //! What the simulator is asked: one layer, with its weights as they are.
 
 use super::engine::RowStationaryMapping;
+use super::layer::Pick;
+use super::memory::Tiling;
 use crate::compression::Mask;
 use crate::network::LoopNest;
 
@@ -11,6 +13,37 @@ pub enum Weights<'a> {
     Pattern(&'a Mask),
     /// Only a density in (0, 1], positions uniformly random: expectations.
     Density(f64),
+}
+
+/// How a layer is to lie on an engine and in its buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mapping {
+    /// This mapping, on row-stationary arrays only.
+    RowStationary(RowStationaryMapping),
+    /// These tiles, on all other engines.
+    Tiled(Tiling),
+    /// Every tiling that fits is tried and the best by this measure taken; without it, the one that loads the fewest
+    /// DRAM bits. Row-stationary arrays search as they do without it.
+    Searched(Pick),
+}
+
+impl Mapping {
+    /// Whether it says what to run, so that what does not fit is an error.
+    pub(super) const fn is_pinned(self) -> bool {
+        !matches!(self, Self::Searched(_))
+    }
+}
+
+impl From<RowStationaryMapping> for Mapping {
+    fn from(mapping: RowStationaryMapping) -> Self {
+        Self::RowStationary(mapping)
+    }
+}
+
+impl From<Tiling> for Mapping {
+    fn from(tiling: Tiling) -> Self {
+        Self::Tiled(tiling)
+    }
 }
 
 /// One layer that multiplies.
@@ -38,7 +71,7 @@ pub struct LayerWork<'a> {
     pub input_from_dram: bool,
     /// Whether the output goes to DRAM.
     pub output_to_dram: bool,
-    /// The mapping to run, on engines that take one; `None` lets the engine search. No other engine runs a layer
-    /// with a mapping.
-    pub mapping: Option<RowStationaryMapping>,
+    /// The mapping to run, or the measure to search for; without it row-stationary arrays search by themselves, and
+    /// other engines take the tiles that load least. An engine refuses a mapping of the other kind.
+    pub mapping: Option<Mapping>,
 }

@@ -5,7 +5,7 @@ use super::chip::{
     power_mw,
 };
 use super::{Row, Study, Tolerance};
-use cosparse::simulate::{LayerWork, array, layer_on};
+use cosparse::simulate::{LayerWork, Mapping, array, layer_on};
 
 /// Five figures of five layers.
 pub(crate) fn table_v() -> Study {
@@ -13,6 +13,9 @@ pub(crate) fn table_v() -> Study {
     let mut rows = Vec::new();
     each_layer(|i, work| {
         let mapping = *mappings.layers.get(work.name).expect("a mapping");
+        let Mapping::RowStationary(chip) = mapping else {
+            panic!("the chip's mappings are row-stationary");
+        };
         let work = LayerWork {
             mapping: Some(mapping),
             ..*work
@@ -22,7 +25,7 @@ pub(crate) fn table_v() -> Study {
         assert_eq!(run.causes.total(), Ok(run.cycles));
         assert_eq!(cost.causes.total(), Ok(cost.cycles));
         let seconds = run.cycles as f64 / 200e6;
-        let pes = mapping.active_pes(&work.nest).expect("small") as f64;
+        let pes = chip.active_pes(&work.nest).expect("small") as f64;
         let figures = [
             ("active PEs", pes, ACTIVE_PES[i] as f64, Tolerance::Exact),
             (

@@ -25,12 +25,16 @@
 //! read from DRAM by the array itself.
 
 mod pipeline;
+mod search;
 mod tiling;
 
+pub(super) use search::best;
+pub use tiling::{TileOrder, Tiling};
+
 use super::cost::{Causes, Traffic};
-use super::engine::{ArrayRun, Transfers};
+use super::engine::{ArrayRun, LoopForm, Transfers};
 use super::error::SimulateError;
-use super::work::LayerWork;
+use super::work::{LayerWork, Mapping};
 use crate::hardware::{Memory, MemoryKind, TensorKind};
 use crate::units::{Overflow, add};
 
@@ -53,6 +57,18 @@ pub(super) struct MemoryRun {
     dram: ([u64; 4], [u64; 4]),
     /// The same as the buffers see them on their way: more, where features are compressed in DRAM.
     passed: ([u64; 4], [u64; 4]),
+    /// How the layer was cut, unless the array's mapping says so.
+    tiling: Option<Tiling>,
+}
+
+impl MemoryRun {
+    /// The tiles as loops.
+    pub(super) fn form(&self, work: &LayerWork, array: &ArrayRun) -> Result<Option<LoopForm>, Overflow> {
+        let Some(tiling) = self.tiling else {
+            return Ok(None);
+        };
+        Ok(Some(tiling::form(&tiling::Extents::new(work, array)?, tiling)))
+    }
 }
 
 /// How a layer is cut into steps.
@@ -178,12 +194,14 @@ impl Layout {
     }
 }
 
-/// Runs a checked layer's memories; `memories` ends with the DRAM.
+/// Runs a checked layer's memories, in the tiles that are pinned or else load least; `memories` ends with the DRAM.
+/// `engine` is a name for errors.
 pub(super) fn run(
     work: &LayerWork,
     array: &ArrayRun,
     memories: &[Memory],
     layout: &Layout,
+    engine: &str,
 ) -> Result<MemoryRun, SimulateError> {
     let cut = match array.transfers {
         Some(transfers) if u128::from(transfers.steps) > tiling::MAX_TILES => {
@@ -194,7 +212,13 @@ pub(super) fn run(
             });
         }
         Some(transfers) => Cut::Given(transfers),
-        None => Cut::Tiles(tiling::choose(work, array, memories, layout)?),
+        None => Cut::Tiles(match work.mapping {
+            Some(Mapping::Tiled(tiling)) => {
+                tiling::check(work, array, memories, layout, engine, tiling)?;
+                tiling
+            }
+            _ => tiling::choose(work, array, memories, layout)?,
+        }),
     };
     pipeline::run(work, array, memories, layout, cut).map_err(SimulateError::overflow(work))
 }

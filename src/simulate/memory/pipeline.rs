@@ -1,6 +1,6 @@
 //! The tile pipeline: loads, computes and stores of consecutive tiles, step by step.
 
-use super::tiling::{Extents, Order, Tiling};
+use super::tiling::{Extents, TileOrder, Tiling};
 use super::{Cut, Layout, MemoryRun};
 use crate::hardware::Memory;
 use crate::simulate::LayerWork;
@@ -145,14 +145,14 @@ impl Plan<'_> {
         let mut weights = [extents.weights, extents.indices].map(|bits| Deal::new(bits, channels));
         let (mut inputs, mut outputs) = (Sized::default(), Sized::default());
         let (outer, inner) = match tiling.order {
-            Order::ChannelsOuter => (blocks_k, blocks_r),
-            Order::RowsOuter => (blocks_r, blocks_k),
+            TileOrder::ChannelsOuter => (blocks_k, blocks_r),
+            TileOrder::RowsOuter => (blocks_r, blocks_k),
         };
         for o in 0..outer {
             for i in 0..inner {
                 let (kb, rb) = match tiling.order {
-                    Order::ChannelsOuter => (o, i),
-                    Order::RowsOuter => (i, o),
+                    TileOrder::ChannelsOuter => (o, i),
+                    TileOrder::RowsOuter => (i, o),
                 };
                 let k0 = kb * tiling.channels;
                 let some_channels = tiling.channels.min(channels - k0);
@@ -166,8 +166,8 @@ impl Plan<'_> {
                     *bits = deal.next(work);
                 }
                 let new_weights = match tiling.order {
-                    Order::ChannelsOuter => rb == 0,
-                    Order::RowsOuter => blocks_k > 1 || rb == 0,
+                    TileOrder::ChannelsOuter => rb == 0,
+                    TileOrder::RowsOuter => blocks_k > 1 || rb == 0,
                 };
                 if new_weights {
                     for (t, deal) in weights.iter_mut().enumerate() {
@@ -185,7 +185,7 @@ impl Plan<'_> {
                 let same_group = kb > 0
                     && tiling.channels < extents.nest.k
                     && k0 / extents.nest.k == (k0 - 1) / extents.nest.k;
-                let same_rows = tiling.order == Order::RowsOuter || tiling.rows >= rows;
+                let same_rows = tiling.order == TileOrder::RowsOuter || tiling.rows >= rows;
                 if extents.input_streams && layout.routes[2].home.is_some() && !(same_group && same_rows) {
                     tile.load[2] = inputs.get(some_channels, some_rows, || {
                         bursts(extents.input_tile(some_channels, some_rows), layout.burst)
@@ -384,5 +384,123 @@ pub(super) fn run(
         causes,
         dram: moved,
         passed,
+        tiling: match cut {
+            Cut::Tiles(tiling) => Some(tiling),
+            Cut::Given(_) => None,
+        },
     })
+}
+
+/// Whole blocks of an extent and the rest in the last.
+fn blocks(extent: u64, size: u64) -> (u64, u64) {
+    (extent / size, extent % size)
+}
+
+/// What a tiling takes at least, without stepping through its tiles: cycles (causes are left out) and bits moved.
+///
+/// The first load and the last store stand alone; between them the time is no less than the array's, than that of
+/// any port for all the bits that cross it, and than that of the transfers that do not overlap.
+pub(super) fn floor(
+    extents: &Extents,
+    array: &ArrayRun,
+    memories: &[Memory],
+    layout: &Layout,
+    tiling: Tiling,
+) -> Result<MemoryRun, Overflow> {
+    let (channels, rows) = (extents.channels(), extents.rows());
+    let (whole_k, rest_k) = blocks(channels, tiling.channels);
+    let (whole_r, rest_r) = blocks(rows, tiling.rows);
+    let (blocks_k, blocks_r) = (channels.div_ceil(tiling.channels), rows.div_ceil(tiling.rows));
+    let has_home = |t: usize| layout.routes[t].home.is_some();
+    let (mut loads, mut stores) = ([0u64; 4], [0u64; 4]);
+    let (mut first, mut last) = ([0u64; 4], [0u64; 4]);
+
+    let times = if tiling.order == TileOrder::RowsOuter && blocks_k > 1 {
+        blocks_r
+    } else {
+        1
+    };
+    for (t, bits) in [extents.weights, extents.indices].into_iter().enumerate() {
+        if has_home(t) {
+            loads[t] = mul(bursts(bits.into(), layout.burst)?, times)?;
+            let part = u128::from(bits) * u128::from(tiling.channels.min(channels)) / u128::from(channels);
+            first[t] = bursts(part, layout.burst)?;
+        }
+    }
+    if extents.input_streams && has_home(2) {
+        let tile = |rows: u64| bursts(extents.input_tile(tiling.channels, rows), layout.burst);
+        let mut strip = mul(whole_r, tile(tiling.rows)?)?;
+        if rest_r > 0 {
+            strip = add(strip, tile(rest_r)?)?;
+        }
+        // of the blocks of a group only the first loads, if the rows are the same; a last block that is smaller
+        // counts for nothing
+        let same_rows = tiling.order == TileOrder::RowsOuter || tiling.rows >= rows;
+        let loading = if same_rows && tiling.channels < extents.nest.k {
+            let every = extents.nest.k / gcd(extents.nest.k, tiling.channels);
+            whole_k.div_ceil(every)
+        } else {
+            whole_k
+        };
+        loads[2] = mul(strip, loading)?;
+        first[2] = tile(tiling.rows.min(rows))?;
+    }
+    if extents.output_streams && has_home(3) {
+        let tile = |channels, rows| -> Result<u64, Overflow> {
+            if channels == 0 || rows == 0 {
+                return Ok(0);
+            }
+            bursts(extents.output_tile(channels, rows), layout.burst)
+        };
+        let strip = |channels| -> Result<u64, Overflow> {
+            add(
+                mul(whole_r, tile(channels, tiling.rows)?)?,
+                tile(channels, rest_r)?,
+            )
+        };
+        stores[3] = add(mul(whole_k, strip(tiling.channels)?)?, strip(rest_k)?)?;
+        let end = |rest: u64, size: u64| if rest > 0 { rest } else { size };
+        last[3] = tile(end(rest_k, tiling.channels), end(rest_r, tiling.rows))?;
+    }
+
+    let dram = memories.len() - 1;
+    let width = |m: usize| memories[m].bits_per_cycle.value.max(1);
+    let (reads, writes) = edge(&array.bits);
+    let mut needs = vec![0u64; memories.len()];
+    let (mut alone, mut apart) = ([0u64; 2], 0u64);
+    for t in 0..4 {
+        let inner = layout.routes[t].inner;
+        needs[inner] = add(needs[inner], add(reads[t], writes[t])?)?;
+        if layout.serial[t] {
+            apart = add(apart, add(loads[t], stores[t])?)?;
+        } else {
+            alone = [add(alone[0], first[t])?, add(alone[1], last[t])?];
+            let between = add(
+                loads[t].saturating_sub(first[t]),
+                stores[t].saturating_sub(last[t]),
+            )?;
+            needs[dram] = add(needs[dram], between)?;
+        }
+    }
+    let mut cycles = array.cycles;
+    for (m, bits) in needs.into_iter().enumerate() {
+        cycles = cycles.max(bits / width(m));
+    }
+    for bits in [alone[0], alone[1], apart] {
+        cycles = add(cycles, bits / width(dram))?;
+    }
+    Ok(MemoryRun {
+        cycles,
+        causes: array.causes,
+        dram: (loads, stores),
+        passed: (loads, stores),
+        tiling: Some(tiling),
+    })
+}
+
+fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }

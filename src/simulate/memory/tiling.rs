@@ -4,32 +4,46 @@ use super::{Layout, TENSORS};
 use crate::hardware::{Memory, MemoryKind};
 use crate::network::LoopNest;
 use crate::simulate::count::fit;
-use crate::simulate::engine::ArrayRun;
+use crate::simulate::engine::{ArrayRun, LoopForm};
 use crate::simulate::{LayerWork, SimulateError};
 use crate::units::Overflow;
 use std::cmp::Reverse;
+
+/// Loads, tiles, blocks of channels and of rows, order: of two tilings the lesser comes first.
+pub(super) type Rank = (u128, u128, Reverse<u64>, Reverse<u64>, TileOrder);
 
 /// The most tiles of a layer: 2^24, a fraction of a second to step through.
 pub(super) const MAX_TILES: u128 = 1 << 24;
 
 /// Which loop over tiles is the outer one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TileOrder {
     /// Channel blocks outside: weights are loaded once, inputs again for each block.
     ChannelsOuter,
     /// Row blocks outside: inputs are loaded once, weights again for each block.
     RowsOuter,
 }
 
-/// How a layer is cut.
+impl TileOrder {
+    /// As mapping files write it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ChannelsOuter => "channels-outer",
+            Self::RowsOuter => "rows-outer",
+        }
+    }
+}
+
+/// How a layer is cut into tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tiling {
-    /// Output channels of a tile, groups included.
-    pub(super) channels: u64,
-    /// Output rows of a tile, samples included.
-    pub(super) rows: u64,
+pub struct Tiling {
+    /// Output channels of a tile: a part of a group, or whole groups.
+    pub channels: u64,
+    /// Output rows of a tile: a part of a sample, or whole samples.
+    pub rows: u64,
     /// The outer loop.
-    pub(super) order: Order,
+    pub order: TileOrder,
 }
 
 /// Sizes of a layer that tiles are cut from, in bits where not said otherwise.
@@ -194,12 +208,12 @@ impl Extents {
             .saturating_mul(blocks_r);
         let inputs = if !self.input_streams {
             0
-        } else if tiling.order == Order::RowsOuter || blocks_r == 1 {
+        } else if tiling.order == TileOrder::RowsOuter || blocks_r == 1 {
             rows_once
         } else {
             rows_once.saturating_mul(per_group)
         };
-        let weights = if tiling.order == Order::RowsOuter && blocks_k > 1 {
+        let weights = if tiling.order == TileOrder::RowsOuter && blocks_k > 1 {
             weights.saturating_mul(blocks_r)
         } else {
             weights
@@ -248,14 +262,102 @@ fn nested(inner: u64, outer: u64) -> Vec<u64> {
     sizes
 }
 
+/// Extents up to this are cut to every size, larger ones once for every number of blocks.
+const EVERY_SIZE: u64 = 32;
+
+/// Block sizes of an extent, descending.
+fn every(extent: u64) -> Vec<u64> {
+    if extent <= EVERY_SIZE {
+        return (1..=extent).rev().collect();
+    }
+    let mut sizes = Vec::new();
+    let mut size = extent;
+    while size > 1 {
+        sizes.push(size);
+        // the fewest blocks that are smaller than this
+        let blocks = extent.div_ceil(size - 1);
+        size = extent.div_ceil(blocks);
+    }
+    sizes.push(1);
+    sizes
+}
+
+/// Block sizes of two nested loops, descending: whole inner ranges, then parts of one.
+fn every_nested(inner: u64, outer: u64) -> Vec<u64> {
+    let whole = every(outer).into_iter().map(|blocks| blocks * inner);
+    let parts = every(inner).into_iter().filter(|&size| size < inner);
+    whole.chain(parts).collect()
+}
+
 /// Tilings of a layer, as a search goes through them.
-struct Search<'a> {
-    extents: Extents,
+pub(super) struct Search<'a> {
+    pub(super) extents: Extents,
     memories: &'a [Memory],
     layout: &'a Layout,
 }
 
 impl<'a> Search<'a> {
+    pub(super) fn new(
+        work: &LayerWork,
+        array: &ArrayRun,
+        memories: &'a [Memory],
+        layout: &'a Layout,
+    ) -> Result<Self, Overflow> {
+        Ok(Self {
+            extents: Extents::new(work, array)?,
+            memories,
+            layout,
+        })
+    }
+
+    /// Every tiling that fits and is stepped through, each once: orders that make the same tiles count as
+    /// channels outside.
+    pub(super) fn all(&self) -> Vec<Tiling> {
+        let nest = &self.extents.nest;
+        let mut found = Vec::new();
+        let all_rows = every_nested(nest.p, nest.n);
+        for channels in every_nested(nest.k, nest.g) {
+            let blocks_k = self.extents.channels().div_ceil(channels);
+            for &rows in &all_rows {
+                let blocks_r = self.extents.rows().div_ceil(rows);
+                if u128::from(blocks_k) * u128::from(blocks_r) > MAX_TILES {
+                    continue;
+                }
+                let both = blocks_k > 1 && blocks_r > 1;
+                let orders = [TileOrder::ChannelsOuter, TileOrder::RowsOuter];
+                for &order in &orders[..if both { 2 } else { 1 }] {
+                    let tiling = Tiling {
+                        channels,
+                        rows,
+                        order,
+                    };
+                    if self.over(tiling).is_none() {
+                        found.push(tiling);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Tiles of a tiling.
+    pub(super) fn tiles(&self, tiling: Tiling) -> u128 {
+        let extents = &self.extents;
+        u128::from(extents.channels().div_ceil(tiling.channels))
+            * u128::from(extents.rows().div_ceil(tiling.rows))
+    }
+
+    /// What [`choose`] goes by: loads, then tiles, then the largest blocks, then channels outside.
+    pub(super) fn rank(&self, tiling: Tiling) -> Rank {
+        (
+            self.extents.loads(tiling),
+            self.tiles(tiling),
+            Reverse(tiling.channels),
+            Reverse(tiling.rows),
+            tiling.order,
+        )
+    }
+
     /// The first memory that a tiling does not fit: with the bits needed and the bits there.
     fn over(&self, tiling: Tiling) -> Option<(&'a Memory, u128, u64)> {
         let bits = self.extents.footprint(tiling, self.layout.double);
@@ -280,7 +382,7 @@ impl<'a> Search<'a> {
         let whole = Tiling {
             channels: extents.channels(),
             rows: extents.rows(),
-            order: Order::ChannelsOuter,
+            order: TileOrder::ChannelsOuter,
         };
         if gapless && self.over(whole).is_none() {
             return Some((1, whole));
@@ -301,17 +403,17 @@ impl<'a> Search<'a> {
                     continue;
                 }
             }
-            let with = |channels: u64, order: Order| Tiling {
+            let with = |channels: u64, order: TileOrder| Tiling {
                 channels,
                 rows,
                 order,
             };
             let fitting = all_channels[first..]
                 .iter()
-                .find(|&&channels| self.over(with(channels, Order::ChannelsOuter)).is_none());
+                .find(|&&channels| self.over(with(channels, TileOrder::ChannelsOuter)).is_none());
             let Some(&channels) = fitting else { continue };
             let tiles = u128::from(extents.channels().div_ceil(channels)) * blocks;
-            for order in [Order::ChannelsOuter, Order::RowsOuter] {
+            for order in [TileOrder::ChannelsOuter, TileOrder::RowsOuter] {
                 let tiling = with(channels, order);
                 let loads = extents.loads(tiling);
                 let better = best.is_none_or(|(least, count, before)| {
@@ -337,11 +439,7 @@ pub(super) fn choose(
     memories: &[Memory],
     layout: &Layout,
 ) -> Result<Tiling, SimulateError> {
-    let search = Search {
-        extents: Extents::new(work, array).map_err(SimulateError::overflow(work))?,
-        memories,
-        layout,
-    };
+    let search = Search::new(work, array, memories, layout).map_err(SimulateError::overflow(work))?;
     if let Some((tiles, tiling)) = search.best() {
         if tiles > MAX_TILES {
             return Err(SimulateError::TooManyTiles {
@@ -355,7 +453,7 @@ pub(super) fn choose(
     let smallest = Tiling {
         channels: 1,
         rows: 1,
-        order: Order::ChannelsOuter,
+        order: TileOrder::ChannelsOuter,
     };
     let (memory, needed, available) = search
         .over(smallest)
@@ -379,9 +477,129 @@ pub(super) fn choose(
     })
 }
 
+/// A tiling that was asked for, checked against its layer and its buffers.
+pub(super) fn check(
+    work: &LayerWork,
+    array: &ArrayRun,
+    memories: &[Memory],
+    layout: &Layout,
+    engine: &str,
+    tiling: Tiling,
+) -> Result<(), SimulateError> {
+    let search = Search::new(work, array, memories, layout).map_err(SimulateError::overflow(work))?;
+    let misfit = |key: &'static str, message: String, cure: String| SimulateError::Mapping {
+        layer: work.name.into(),
+        engine: engine.into(),
+        key,
+        message,
+        cure,
+    };
+    let nest = &work.nest;
+    let blocks = [
+        ("channels", tiling.channels, nest.k, nest.g, "group"),
+        ("rows", tiling.rows, nest.p, nest.n, "sample"),
+    ];
+    for (key, size, inner, outer, of) in blocks {
+        let fits = size > 0 && size <= inner.saturating_mul(outer) && (size < inner || size % inner == 0);
+        if !fits {
+            let most = inner.saturating_mul(outer);
+            let cure = if outer == 1 {
+                format!("write 1 to {most}")
+            } else {
+                format!(
+                    "write 1 to {inner}, or a multiple of {inner} up to {most}: a block lies in one {of} or holds whole ones"
+                )
+            };
+            return Err(misfit(
+                key,
+                format!("`{key}` is {size}; the layer has {most} {key}, {inner} in a {of}"),
+                cure,
+            ));
+        }
+    }
+    if search.tiles(tiling) > MAX_TILES {
+        let tiles = search.tiles(tiling);
+        return Err(misfit(
+            "channels",
+            format!("it makes {tiles} tiles, more than {MAX_TILES}"),
+            "take larger tiles".into(),
+        ));
+    }
+    let Some((memory, needed, available)) = search.over(tiling) else {
+        return Ok(());
+    };
+    let home = memories.iter().position(|m| m.name == memory.name);
+    let weights_only = (2..4).all(|t| layout.routes[t].home != home);
+    let (key, cure) = if weights_only || tiling.rows == 1 {
+        ("channels", "take fewer channels")
+    } else {
+        ("rows", "take fewer rows or channels")
+    };
+    Err(misfit(
+        key,
+        format!(
+            "a tile of {} channels x {} rows needs {needed} bits of `{}`, which has {available}",
+            tiling.channels, tiling.rows, memory.name
+        ),
+        format!("{cure}; a double-buffered memory holds the tile in use and the next"),
+    ))
+}
+
+/// A tiling as loops to read.
+pub(super) fn form(extents: &Extents, tiling: Tiling) -> LoopForm {
+    let channels = tiling.channels.min(extents.channels());
+    let rows = tiling.rows.min(extents.rows());
+    let blocks_k = (
+        extents.channels().div_ceil(channels),
+        "channel",
+        channels,
+        "output channels",
+    );
+    let blocks_r = (extents.rows().div_ceil(rows), "row", rows, "output rows");
+    let order = match tiling.order {
+        TileOrder::ChannelsOuter => [blocks_k, blocks_r],
+        TileOrder::RowsOuter => [blocks_r, blocks_k],
+    };
+    let mut lines = Vec::new();
+    let mut indent = String::new();
+    for (count, what, size, of) in order {
+        let s = if count > 1 { "s" } else { "" };
+        lines.push(format!("{indent}for {count} {what} block{s} of {size} {of}"));
+        indent.push_str("  ");
+    }
+    lines.push(format!(
+        "{indent}on the array: {channels} channels x {rows} rows x {} columns",
+        extents.nest.q
+    ));
+    LoopForm {
+        word: format!("channels={channels} rows={rows} {}", tiling.order.word()),
+        lines,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_size_is_one_for_each_number_of_blocks() {
+        for extent in [1u64, 5, 32, 33, 100, 512] {
+            let mut want: Vec<u64> = (1..=extent).map(|blocks| extent.div_ceil(blocks)).collect();
+            want.dedup();
+            if extent <= EVERY_SIZE {
+                want = (1..=extent).rev().collect();
+            }
+            assert_eq!(every(extent), want);
+        }
+        // today's sizes are among them
+        for (inner, outer) in [(7, 1), (4, 3), (100, 1), (56, 8), (1, 1000)] {
+            let all = every_nested(inner, outer);
+            assert!(
+                nested(inner, outer).iter().all(|size| all.contains(size)),
+                "{inner} {outer}"
+            );
+        }
+    }
 
     #[test]
     fn block_sizes_cover_the_ends() {

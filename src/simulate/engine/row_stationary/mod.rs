@@ -19,6 +19,7 @@ pub use mapping::RowStationaryMapping;
 use super::{ArrayBits, ArrayEngine, ArrayRun, Transfers};
 use crate::compression::Mask;
 use crate::hardware::{RowStationary, RunLength};
+use crate::simulate::Mapping;
 use crate::simulate::count::{Portion, fit};
 use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits};
 use crate::units::{Overflow, product};
@@ -29,8 +30,10 @@ impl ArrayEngine for RowStationary {
     fn run(&self, work: &LayerWork, _: Option<&Mask>, name: &str) -> Result<ArrayRun, SimulateError> {
         let overflow = SimulateError::overflow(work);
         let found = match work.mapping {
-            Some(pinned) => pinned.check(self, work).map(|fits| fits.map(|()| pinned)),
-            None => search::best(self, work),
+            Some(Mapping::RowStationary(pinned)) => {
+                pinned.check(self, work).map(|fits| fits.map(|()| pinned))
+            }
+            _ => search::best(self, work),
         };
         let mapping = found.map_err(&overflow)?.map_err(|misfit: Misfit| {
             let Misfit { key, message, cure } = misfit;

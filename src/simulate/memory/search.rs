@@ -1,0 +1,72 @@
+//! The tiling that is best for a measure: every tiling that fits, run through the whole pipeline unless a bound shows
+//! that it cannot win.
+
+use super::tiling::{Rank, Search, Tiling};
+use super::{Cut, Layout, MemoryRun, pipeline};
+use crate::hardware::Memory;
+use crate::simulate::LayerWork;
+use crate::simulate::engine::ArrayRun;
+use crate::simulate::error::SimulateError;
+use crate::units::Overflow;
+
+/// Tiles that a search steps through at most, some seconds: the best so far stands then.
+const MOST_STEPS: u128 = 1 << 26;
+
+/// Bounds are sums in another order than costs: this portion leaves room for their rounding.
+const ROUNDING: f64 = 1e-9;
+
+/// The run of the best tiling by `weigh`, of equals the one with the fewest loads, then the fewest tiles, the largest
+/// blocks, channels outside. `today` is the run of the tiling that loads least, which is never beaten by the answer.
+pub(in crate::simulate) fn best(
+    work: &LayerWork,
+    array: &ArrayRun,
+    memories: &[Memory],
+    layout: &Layout,
+    today: MemoryRun,
+    weigh: impl Fn(&MemoryRun) -> Result<f64, Overflow>,
+) -> Result<MemoryRun, SimulateError> {
+    search(work, array, memories, layout, today, weigh).map_err(SimulateError::overflow(work))
+}
+
+fn search(
+    work: &LayerWork,
+    array: &ArrayRun,
+    memories: &[Memory],
+    layout: &Layout,
+    today: MemoryRun,
+    weigh: impl Fn(&MemoryRun) -> Result<f64, Overflow>,
+) -> Result<MemoryRun, Overflow> {
+    let Some(first) = today.tiling else {
+        return Ok(today);
+    };
+    let space = Search::new(work, array, memories, layout)?;
+    let mut best = (weigh(&today)?, space.rank(first), today);
+    let beyond = |bound: f64, least: f64| bound * (1.0 - ROUNDING) > least;
+    let mut candidates: Vec<(f64, Rank, Tiling)> = Vec::new();
+    for tiling in space.all() {
+        // a count that overflows is no candidate
+        let Ok(floor) = pipeline::floor(&space.extents, array, memories, layout, tiling) else {
+            continue;
+        };
+        let bound = weigh(&floor)?;
+        if tiling != first && !beyond(bound, best.0) {
+            candidates.push((bound, space.rank(tiling), tiling));
+        }
+    }
+    candidates.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
+    let mut steps = 0u128;
+    for (bound, rank, tiling) in candidates {
+        steps += space.tiles(tiling);
+        if beyond(bound, best.0) || steps > MOST_STEPS {
+            break;
+        }
+        let Ok(run) = pipeline::run(work, array, memories, layout, Cut::Tiles(tiling)) else {
+            continue;
+        };
+        let cost = weigh(&run)?;
+        if (cost, &rank) < (best.0, &best.1) {
+            best = (cost, rank, run);
+        }
+    }
+    Ok(best.2)
+}
