@@ -8,10 +8,12 @@ pub mod recipes;
 pub mod structure;
 
 mod mask;
+mod mask_model;
 mod recipe;
 mod target;
 
 pub use mask::Mask;
+pub use mask_model::{MaskModel, MaskModelError};
 pub use recipe::{RecipeError, RecipeErrors};
 pub use target::{Recipe, RecipeFile, Target};
 

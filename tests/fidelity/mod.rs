@@ -3,6 +3,7 @@
 
 pub(crate) mod admm_nn;
 mod chip;
+pub(crate) mod eie;
 pub(crate) mod eyeriss;
 pub(crate) mod fpga;
 mod golden;
@@ -70,6 +71,8 @@ pub(crate) fn studies() -> Vec<Study> {
         scalesim::cells(),
         admm_nn::figure_4(),
         admm_nn::table_9(),
+        eie::skewed(),
+        eie::uniform(),
         eyeriss::table_v(),
         stonne::cycles(),
         fpga::exact(),
