@@ -225,6 +225,52 @@ fn a_recipe_is_set_beside_dense() {
 }
 
 /// The fourth convolution of `AlexNet` breaks even at 55 ± 3 % pruned (ADMM-NN, arXiv 1812.11677, §5 and Fig. 4).
+/// Drawn masks stand beside the expectation: as many weights, cycles near it, the seed decides, a wrong word is told.
+#[test]
+fn masks_are_drawn_beside_the_expectation() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let run = |model: &str, seed: &str, out: &str| {
+        let arguments = [
+            "estimate",
+            "lenet5",
+            "--hw",
+            "admm-nn-40nm",
+            "--recipe",
+            "lenet5-eccv-2018",
+            "--mask-model",
+            model,
+            "--seed",
+            seed,
+            "--out",
+            out,
+        ];
+        cosparse(directory.path(), &arguments)
+    };
+    let cycles = |out: &str| {
+        let summary = rows(&directory.path().join(out).join("summary.csv"));
+        let names: Vec<&str> = summary.iter().map(|r| r["candidate"].as_str()).collect();
+        assert_eq!(names, ["dense", "recipe", "recipe-masks"]);
+        assert_eq!(
+            (summary[1]["kept"].as_str(), summary[2]["kept"].as_str()),
+            ("6050", "6050")
+        );
+        [1, 2].map(|i| summary[i]["cycles"].parse::<u64>().expect("a count"))
+    };
+    assert_eq!(run("uniform", "1", "a").code, 0);
+    assert_eq!(run("uniform", "1", "b").code, 0);
+    assert_eq!(run("clustered:4", "2", "c").code, 0);
+    let [expected, uniform] = cycles("a");
+    assert_eq!(cycles("b"), [expected, uniform]);
+    assert!(
+        (uniform as f64 / expected as f64 - 1.0).abs() < 0.1,
+        "{uniform} for {expected}"
+    );
+    assert_ne!(cycles("c")[1], uniform);
+    let wrong = run("skewed", "1", "d");
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.stderr.contains("row-skew:CV"), "{}", wrong.stderr);
+}
+
 #[test]
 fn the_break_even_curve_is_written_per_layer_and_portion() {
     let directory = tempfile::tempdir().expect("a temporary directory");

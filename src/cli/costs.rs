@@ -3,12 +3,13 @@
 use super::failure::Failure;
 use super::mapping;
 use super::request::Given;
-use crate::compression::{Recipe, Target};
+use crate::compression::{Mask, MaskModel, Recipe, Target};
 use crate::hardware::Profile;
 use crate::network::{Layer, Network, Workload};
 use crate::simulate::{
     self, LayerCost, LayerSetting, Mapping, Mappings, NetworkCost, Pick, SimulateError, Weights,
 };
+use std::collections::BTreeMap;
 
 /// Where mappings come from.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,6 +18,27 @@ pub(super) struct Mapped<'a> {
     pub(super) mappings: Option<&'a Given<Mappings>>,
     /// Whether tilings are searched.
     pub(super) search: bool,
+    /// Masks by layer, instead of random positions by expectation.
+    pub(super) masks: Option<&'a Masks>,
+}
+
+/// Masks by layer name.
+pub(super) type Masks = BTreeMap<String, Mask>;
+
+/// A mask of each layer with weights, at a recipe's densities. Each layer has a seed of its own.
+pub(super) fn draw(network: &Network, recipe: &Recipe, model: MaskModel, seed: u64) -> Masks {
+    network
+        .weighted()
+        .enumerate()
+        .filter_map(|(i, layer)| {
+            let nest = layer.nest?;
+            let (rows, cols) = (nest.g * nest.k, nest.c * nest.r * nest.s);
+            let density = density(layer, &recipe.target(&layer.name));
+            let seed = seed.wrapping_add((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let mask = model.draw(rows as usize, cols as usize, density, seed);
+            Some((layer.name.clone(), mask))
+        })
+        .collect()
 }
 
 impl Mapped<'_> {
@@ -37,7 +59,16 @@ pub(super) fn expected(
     pick: Pick,
     mapped: &Mapped<'_>,
 ) -> Result<NetworkCost, Failure> {
-    let setting = |layer: &Layer| setting(workload, profile, recipe, mapped.of(pick, &layer.name), layer);
+    let setting = |layer: &Layer| {
+        let setting = setting(workload, profile, recipe, mapped.of(pick, &layer.name), layer);
+        match mapped.masks.and_then(|masks| masks.get(&layer.name)) {
+            Some(mask) => LayerSetting {
+                weights: Weights::Pattern(mask),
+                ..setting
+            },
+            None => setting,
+        }
+    };
     simulate::network(&workload.value.network, &profile.value, batch, pick, &setting).map_err(|error| {
         let (layer, key) = match &error {
             SimulateError::Mapping { layer, key, .. } => (layer, *key),

@@ -9,7 +9,7 @@ use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
 use super::scalesim;
 use super::screen::Screen;
-use crate::compression::{Recipe, Target};
+use crate::compression::{Mask, MaskModel, Recipe, Target};
 use crate::hardware::Profile;
 use crate::network::Workload;
 use crate::report::{
@@ -48,6 +48,13 @@ pub(super) struct Arguments {
     /// Densities, precisions and encodings per layer: a file, or a name from `cosparse workload recipes`
     #[arg(long, value_name = "RECIPE", conflicts_with = "scalesim")]
     recipe: Option<PathBuf>,
+    /// Set a network with the recipe's densities on drawn masks beside the expectation: `uniform`, `clustered:RUN` or
+    /// `row-skew:CV`
+    #[arg(long, value_name = "MODEL", requires = "recipe")]
+    mask_model: Option<MaskModel>,
+    /// Seed of the masks
+    #[arg(long, value_name = "N", default_value = "1", conflicts_with = "scalesim")]
+    seed: u64,
     /// Samples that run at once
     #[arg(long, value_name = "N", default_value = "1", conflicts_with = "scalesim")]
     batch: NonZeroU64,
@@ -106,40 +113,39 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     if let Some(mappings) = &mappings {
         mapping::check_profiles(&mappings.value, &profiles)?;
     }
-    let mut run = RunFile::new(
-        "estimate",
-        workload.input.clone(),
-        profiles.iter().map(|p| p.input.clone()).collect(),
-    )
-    .option("batch", &arguments.batch)
-    .option("pick", &arguments.pick.word());
-    run.recipe = recipe.as_ref().map(|r| r.input.clone());
-    if arguments.search_mapping {
-        run = run.option("search_mapping", &true);
-    }
-    if let Some(mappings) = &mappings {
-        run = run
-            .option("mapping", &mappings.input.given)
-            .option("mapping_sha256", &mappings.input.sha256);
-    }
+    let run = run_file(
+        arguments,
+        &workload,
+        &profiles,
+        recipe.as_ref(),
+        mappings.as_ref(),
+    );
     let out = arguments.report.open(&run.run)?;
 
     let dense = Recipe::default();
-    let mut candidates = vec![("dense", &dense)];
-    candidates.extend(recipe.as_ref().map(|r| ("recipe", &r.value)));
+    let masks = recipe
+        .as_ref()
+        .zip(arguments.mask_model)
+        .map(|(recipe, model)| costs::draw(&workload.value.network, &recipe.value, model, arguments.seed));
+    let mut candidates = vec![("dense", &dense, None)];
+    candidates.extend(recipe.as_ref().map(|r| ("recipe", &r.value, None)));
+    candidates.extend(
+        recipe
+            .as_ref()
+            .zip(masks.as_ref())
+            .map(|(r, masks)| ("recipe-masks", &r.value, Some(masks))),
+    );
     let mut rows = Rows::default();
     let mut tables = String::new();
     for profile in &profiles {
         let from = rows.summary.len();
-        for &(candidate, recipe) in &candidates {
-            let text = rows.add(
-                &run,
-                &workload,
-                profile,
-                (candidate, recipe),
-                arguments,
-                mappings.as_ref(),
-            )?;
+        for &(candidate, recipe, masks) in &candidates {
+            let mapped = costs::Mapped {
+                mappings: mappings.as_ref(),
+                search: arguments.search_mapping,
+                masks,
+            };
+            let text = rows.add(&run, &workload, profile, (candidate, recipe), arguments, &mapped)?;
             let _ = write!(
                 tables,
                 "{} on {}, {candidate}\n{text}\n",
@@ -178,6 +184,37 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     finish(screen, &arguments.report, &out, &run, &files, &answer, &tables)
 }
 
+/// What was asked.
+fn run_file(
+    arguments: &Arguments,
+    workload: &Given<Workload>,
+    profiles: &[Given<Profile>],
+    recipe: Option<&Given<Recipe>>,
+    mappings: Option<&Given<Mappings>>,
+) -> RunFile {
+    let mut run = RunFile::new(
+        "estimate",
+        workload.input.clone(),
+        profiles.iter().map(|p| p.input.clone()).collect(),
+    )
+    .option("batch", &arguments.batch)
+    .option("pick", &arguments.pick.word());
+    run.recipe = recipe.map(|r| r.input.clone());
+    if arguments.search_mapping {
+        run = run.option("search_mapping", &true);
+    }
+    if let Some(mappings) = mappings {
+        run = run
+            .option("mapping", &mappings.input.given)
+            .option("mapping_sha256", &mappings.input.sha256);
+    }
+    if let Some(model) = arguments.mask_model {
+        run = run.option("mask_model", &model.to_string());
+        run.seed = Some(arguments.seed);
+    }
+    run
+}
+
 #[derive(Default)]
 struct Rows {
     summary: Vec<SummaryRow>,
@@ -194,7 +231,7 @@ impl Rows {
         profile: &Given<Profile>,
         (candidate, recipe): (&str, &Recipe),
         arguments: &Arguments,
-        mappings: Option<&Given<Mappings>>,
+        mapped: &costs::Mapped<'_>,
     ) -> Result<String, Failure> {
         let subject = Subject {
             run: &run.run,
@@ -204,7 +241,7 @@ impl Rows {
             candidate,
             batch: arguments.batch.get(),
             accuracy: Accuracy::NotMeasured,
-            seed: None,
+            seed: mapped.masks.map(|_| arguments.seed),
         };
         let total = costs::expected(
             workload,
@@ -212,10 +249,7 @@ impl Rows {
             recipe,
             arguments.batch.get(),
             arguments.pick.pick(),
-            &costs::Mapped {
-                mappings,
-                search: arguments.search_mapping,
-            },
+            mapped,
         )?;
         let mut rows = Vec::new();
         let (mut kept, mut bits) = (0u64, 0.0);
@@ -224,7 +258,10 @@ impl Rows {
             let share = LayerShare {
                 layer,
                 target,
-                kept: target.kept(layer.weights()) as u64,
+                kept: mapped
+                    .masks
+                    .and_then(|masks| masks.get(&layer.name))
+                    .map_or_else(|| target.kept(layer.weights()), Mask::count) as u64,
                 cost,
             };
             kept += share.kept;

@@ -114,7 +114,7 @@ impl MaskModel {
                 for (row, weight) in weights.into_iter().enumerate() {
                     let count = (density * weight / mean * cols as f64).round() as usize;
                     choose(&mut rng, cols, count.min(cols), |at| {
-                        mask.set(row * cols + at, true)
+                        mask.set(row * cols + at, true);
                     });
                 }
                 if mask.count() == 0 && all > 0 {
