@@ -1,4 +1,4 @@
-//! How a sparse tensor lies in memory. One file per encoding, with [`Coder`]; the list below is the only other
+//! How a sparse tensor lies in memory. One file per encoding, with `Coder`; the list below is the only other
 //! place that names it.
 //!
 //! A stored tensor is a [`Mask`] and one *code* of `value_bits` bits for each position alive, in row-major order.
