@@ -2,6 +2,7 @@
 //! sparse tensor lies in memory (encoding), and the masks and recipes that say so layer by layer.
 
 pub mod encoding;
+pub mod mask_file;
 pub mod pack;
 pub mod precision;
 pub mod recipes;

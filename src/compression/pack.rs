@@ -391,7 +391,7 @@ impl PackedLayer {
 }
 
 /// Rows × columns, if a layer can have so many.
-fn positions(rows: usize, cols: usize) -> Option<usize> {
+pub(super) fn positions(rows: usize, cols: usize) -> Option<usize> {
     rows.checked_mul(cols).filter(|&n| n < MOST_POSITIONS)
 }
 

@@ -164,6 +164,45 @@ fn takes_mapping(work: &LayerWork, unit: &Engine) -> Result<(), SimulateError> {
     })
 }
 
+/// The interval of cycles in which a uniformly random mask of the work's density lies with probability `level`
+/// (0 to 1, as 0.95), memories included: what [`layer_on`] says of a density, give or take chance. `None` where
+/// nothing is random (dense engines, real masks) or no interval is stated (row-interleaved slices).
+///
+/// # Errors
+/// See [`SimulateError`].
+pub fn interval(
+    work: &LayerWork,
+    profile: &Profile,
+    engine: usize,
+    level: f64,
+) -> Result<Option<(u64, u64)>, SimulateError> {
+    let unit = find(profile, engine)?;
+    check(work)?;
+    takes_mapping(work, unit)?;
+    let Some(ends) = engine::model(&unit.kind).interval(work, level, &unit.name)? else {
+        return Ok(None);
+    };
+    let cycles = |array: &ArrayRun| finish(work, profile, unit, array).map(|cost| cost.cycles);
+    Ok(Some((cycles(&ends[0])?, cycles(&ends[1])?)))
+}
+
+/// [`interval`] of the array alone, every operand at hand.
+///
+/// # Errors
+/// See [`SimulateError`].
+pub fn array_interval(
+    work: &LayerWork,
+    profile: &Profile,
+    engine: usize,
+    level: f64,
+) -> Result<Option<(u64, u64)>, SimulateError> {
+    let unit = find(profile, engine)?;
+    check(work)?;
+    takes_mapping(work, unit)?;
+    let ends = engine::model(&unit.kind).interval(work, level, &unit.name)?;
+    Ok(ends.map(|[low, high]| (low.cycles, high.cycles)))
+}
+
 fn find(profile: &Profile, engine: usize) -> Result<&Engine, SimulateError> {
     let unknown = || SimulateError::UnknownEngine {
         profile: profile.name.clone(),

@@ -32,8 +32,10 @@ pub use engine::{
 pub use error::SimulateError;
 pub use estimator::{Estimator, Total};
 pub use explain::{Cause, Change, Explanation, explain};
-pub use layer::{LayerOutcome, Pick, array, layer, layer_on};
+pub use layer::{LayerOutcome, Pick, array, array_interval, interval, layer, layer_on};
 pub use mapping::Mappings;
 pub use memory::{TileOrder, Tiling};
-pub use network::{LayerSetting, NetworkCost, NetworkLayer, Surroundings, network, work_of};
+pub use network::{
+    LayerExpectation, LayerSetting, NetworkCost, NetworkLayer, Surroundings, expect_layer, network, work_of,
+};
 pub use work::{LayerWork, Mapping, Weights};

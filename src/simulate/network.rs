@@ -3,7 +3,7 @@
 use super::cost::{EnergyBreakdown, StoredBits};
 use super::error::SimulateError;
 use super::estimator::Total;
-use super::layer::{Figures, LayerOutcome, Pick, layer, layer_on};
+use super::layer::{Figures, LayerOutcome, Pick, interval, layer, layer_on};
 use super::work::{LayerWork, Mapping, Weights};
 use crate::compression::Target;
 use crate::compression::precision::Precision;
@@ -293,6 +293,38 @@ pub fn work_of<'a>(
         output_density: around.output_density,
         mapping: setting.mapping,
     })
+}
+
+/// What to expect of a layer whose non-zeros stand at random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerExpectation {
+    /// Cycles.
+    pub cycles: u64,
+    /// The interval that holds them with the probability asked for, where one is stated, see [`interval`].
+    pub interval: Option<(u64, u64)>,
+}
+
+/// What to expect of a simulated layer with another setting, on the engine that it took and with its features where
+/// they were; `None` for a layer that does not multiply. So a real mask is compared with random ones of its density.
+///
+/// # Errors
+/// See [`SimulateError`].
+pub fn expect_layer(
+    network: &Network,
+    simulated: &NetworkLayer,
+    setting: LayerSetting<'_>,
+    profile: &Profile,
+    batch: u64,
+    level: f64,
+) -> Result<Option<LayerExpectation>, SimulateError> {
+    let layer = network.find(&simulated.name).map(|id| network.layer(id));
+    let work = layer.and_then(|l| work_of(network, l, profile, batch, setting, simulated.around));
+    let Some(work) = work else { return Ok(None) };
+    let engine = simulated.outcome.engine;
+    Ok(Some(LayerExpectation {
+        cycles: layer_on(&work, profile, engine)?.cycles,
+        interval: interval(&work, profile, engine, level)?,
+    }))
 }
 
 /// The tensors that a layer reads: of the multiplying layers and of the network's input, seen through the

@@ -91,6 +91,18 @@ pub(super) trait ArrayEngine {
         name: &str,
     ) -> Result<ArrayRun, SimulateError>;
 
+    /// The runs at both ends of the interval in which the cycles of a uniformly random mask lie with probability
+    /// `level`, the work's density being known; `None` where nothing is random or no such interval is stated.
+    fn interval(
+        &self,
+        work: &LayerWork,
+        level: f64,
+        name: &str,
+    ) -> Result<Option<[ArrayRun; 2]>, SimulateError> {
+        let _ = (work, level, name);
+        Ok(None)
+    }
+
     /// PEs of the array.
     fn pes(&self) -> u64;
 

@@ -9,6 +9,7 @@
 use super::super::ArrayRun;
 use super::contiguous::{self, Totals};
 use super::{Decoder, Slices};
+use crate::hardware::Synchronisation;
 use crate::simulate::LayerWork;
 use crate::simulate::count::round_up;
 use crate::units::Overflow;
@@ -83,12 +84,166 @@ fn gap(q: f64, span: u32) -> (f64, f64) {
     (mean, second - mean * mean)
 }
 
+/// The runs at both ends of the interval in which the cycles of a uniformly random mask lie with probability `level`.
+///
+/// The slots of a PE are distributed as [`SliceSlots`] says, with F for the distribution, and the slowest of N PEs lies
+/// below x with probability F(x)^N; the feature port's groups are normal. Where the port binds as well as the PEs, each
+/// end is the later of the two.
+pub(super) fn interval(
+    slices: &Slices,
+    decoder: Decoder,
+    work: &LayerWork,
+    density: f64,
+    level: f64,
+) -> Result<[ArrayRun; 2], Overflow> {
+    let weights = work.nest.weights() as f64;
+    let positions = work.nest.gemm().m as f64;
+    let barrier = slices.synchronisation == Synchronisation::Barrier;
+    let active = if slices.skip_zero_activations {
+        work.activation_density
+    } else {
+        1.0
+    };
+    let pes = f64::from(slices.pes).min(weights);
+    let slice = SliceSlots::new(weights / pes, pes, density, decoder.span(), active);
+    let (lanes, each) = (f64::from(slices.macs_per_pe), f64::from(slices.cycles_per_entry));
+    let tail = (1.0 - level) / 2.0;
+    let mut expected = Vec::with_capacity(2);
+    for probability in [tail, 1.0 - tail] {
+        let z = |p: f64| Normal::standard().inverse_cdf(p);
+        let end = slice.quantile(probability.powf(1.0 / pes));
+        let up = probability > 0.5;
+        let whole = |x: f64| if up { (x - 0.5).ceil() } else { (x + 0.5).floor() }.max(0.0);
+        let busy = if barrier || active == 1.0 {
+            // every position takes whole slots, active non-zeros rounded up
+            let rounded = if active < 1.0 { end + 0.5 } else { end };
+            positions * (whole(rounded) / lanes).ceil() * each
+        } else {
+            // positions differ by one slot; their lanes fill by half on average
+            positions * (end.max(0.0) + (lanes - 1.0) / 2.0) / lanes * each
+        };
+        let port = slices.feature_port.map_or(0.0, |port| {
+            let (mean, deviation) = groups(weights, density, f64::from(port.group));
+            let alive = whole(mean + deviation * z(probability));
+            let words = f64::from(port.words_per_cycle);
+            if barrier {
+                positions * (alive / words).ceil()
+            } else {
+                (positions * alive / words).ceil()
+            }
+        });
+        expected.push((busy, busy.max(port)));
+    }
+    let totals = totals(slices, decoder, work, density)?;
+    let at = |(slowest, total): (f64, f64)| {
+        let end = Totals {
+            slowest: u128::from(round_up(slowest)?),
+            total: u128::from(round_up(total)?),
+            ..totals
+        };
+        contiguous::finish(slices, decoder, work, end)
+    };
+    Ok([at(expected[0])?, at(expected[1])?])
+}
+
+/// The slots that one slice of n positions takes at an output position.
+///
+/// Counting the fillers after the last non-zero as well, they are a renewal process with rewards (a non-zero every
+/// Geometric(q) positions, worth its own slot and those of the F fillers before it, geometric with ratio p^L), and so
+/// normal; less the share of the variance that the known number of non-zeros of the layer takes away. The fillers after
+/// the last non-zero are not stored: their number, geometric with the same ratio, is taken off. The mean is exact.
+#[derive(Debug, Clone, Copy)]
+struct SliceSlots {
+    /// Mean and standard deviation with the fillers after the last non-zero.
+    mean: f64,
+    deviation: f64,
+    /// p^L.
+    ratio: f64,
+}
+
+impl SliceSlots {
+    fn new(n: f64, pes: f64, q: f64, span: u32, active: f64) -> Self {
+        let p = 1.0 - q;
+        let (reach, ratio) = if span > 16 {
+            (0.0, 0.0)
+        } else {
+            let reach = f64::from(1u32 << span);
+            (reach, p.powf(reach))
+        };
+        // a non-zero at position i has one filler for each m with m·L zeros before it in its slice
+        let mut fillers = 0.0;
+        let mut portion = ratio;
+        let mut before = reach;
+        while before < n && portion > 1e-15 {
+            fillers += (n - before) * q * portion;
+            portion *= ratio;
+            before += reach;
+        }
+        let last = ratio / (1.0 - ratio);
+        let variance_of_fillers = last / (1.0 - ratio);
+        let rate = q * (active + last);
+        let spread = p / (q * q);
+        let variance =
+            n * q * (variance_of_fillers * (1.0 - 2.0 * rate * reach) + rate * rate * spread).max(0.0);
+        let with_nonzeros = n * q * q * (rate * spread - reach * variance_of_fillers);
+        let known = with_nonzeros * with_nonzeros / (n * p * q) / pes;
+        Self {
+            mean: n * q * active + fillers + last,
+            deviation: (variance - known).max(1e-12).sqrt(),
+            ratio,
+        }
+    }
+
+    /// The probability of at most `x` slots.
+    fn below(&self, x: f64) -> f64 {
+        let normal = Normal::standard();
+        let (mut sum, mut left, mut fillers) = (0.0, 1.0, 0.0);
+        loop {
+            let z = (x + fillers - self.mean) / self.deviation;
+            if z > 8.0 || left < 1e-15 {
+                return sum + left;
+            }
+            sum += left * (1.0 - self.ratio) * normal.cdf(z);
+            left *= self.ratio;
+            fillers += 1.0;
+        }
+    }
+
+    /// The slots that are not exceeded with this probability, by bisection.
+    fn quantile(&self, probability: f64) -> f64 {
+        let mut high = self.mean + 10.0 * self.deviation;
+        let mut low = -high;
+        for _ in 0..60 {
+            let middle = 0.5 * (low + high);
+            if self.below(middle) < probability {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        high
+    }
+}
+
+/// Mean and standard deviation of the groups of `size` weights with any non-zero, the number of non-zeros being known.
+fn groups(weights: f64, q: f64, size: f64) -> (f64, f64) {
+    let p = 1.0 - q;
+    let (count, none) = (weights / size, p.powf(size));
+    let variance = none * (1.0 - none) - size * q * none * none / p;
+    (count * (1.0 - none), (count * variance.max(0.0)).sqrt())
+}
+
 pub(super) fn run(
     slices: &Slices,
     decoder: Decoder,
     work: &LayerWork,
     density: f64,
 ) -> Result<ArrayRun, Overflow> {
+    contiguous::finish(slices, decoder, work, totals(slices, decoder, work, density)?)
+}
+
+/// What to expect of the whole layer.
+fn totals(slices: &Slices, decoder: Decoder, work: &LayerWork, density: f64) -> Result<Totals, Overflow> {
     let weights = work.nest.weights();
     let positions = work.nest.gemm().m as f64;
     let active = if slices.skip_zero_activations {
@@ -103,7 +258,7 @@ pub(super) fn run(
         .feature_port
         .map_or(0.0, |p| one.feature_port * f64::from(p.words_per_cycle));
     let wide = |value: f64| round_up(value).map(u128::from);
-    let totals = Totals {
+    Ok(Totals {
         useful: wide(positions * useful)?,
         entries: wide(positions * taken)?,
         occupied: wide(
@@ -113,8 +268,7 @@ pub(super) fn run(
         total: wide(positions * one.cycles())?,
         stored: wide(weights as f64 * one.entries_per_weight)?,
         fetched: wide(positions * groups)?,
-    };
-    contiguous::finish(slices, decoder, work, totals)
+    })
 }
 
 #[cfg(test)]

@@ -96,6 +96,25 @@ impl ArrayEngine for Slices {
         run(self, work, activations, name)
     }
 
+    fn interval(
+        &self,
+        work: &LayerWork,
+        level: f64,
+        name: &str,
+    ) -> Result<Option<[ArrayRun; 2]>, SimulateError> {
+        let decoder = decoder(self, work, name)?;
+        match (self.partition, work.weights) {
+            (Partition::Contiguous, Weights::Density(density))
+                if decoder != Decoder::None && density < 1.0 =>
+            {
+                expectation::interval(self, decoder, work, density, level)
+                    .map(Some)
+                    .map_err(SimulateError::overflow(work))
+            }
+            _ => Ok(None),
+        }
+    }
+
     fn pes(&self) -> u64 {
         u64::from(self.pes)
     }

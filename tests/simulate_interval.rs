@@ -1,0 +1,160 @@
+//! The interval of the analytic model against the cycles of real random masks.
+
+#![allow(clippy::print_stdout)] // a test says what it measured
+
+mod common;
+
+use common::{engine, gemm, profile, slices, work};
+use cosparse::compression::MaskModel;
+use cosparse::compression::encoding::Encoding;
+use cosparse::hardware::{EngineKind, FeaturePort, Slices, Synchronisation};
+use cosparse::simulate::{LayerWork, Weights, array, array_interval};
+
+/// How many of 200 uniformly random masks lie in the interval of 95 %, and the interval.
+fn coverage(slices: Slices, (rows, cols): (usize, usize), density: f64, active: f64) -> (usize, (u64, u64)) {
+    let profile = profile(vec![engine("sparse", 800.0, 1.0, EngineKind::Slices(slices))]);
+    let nest = gemm(3, cols as u64, rows as u64);
+    let kept = (density * (rows * cols) as f64).round() as usize;
+    let expected = LayerWork {
+        activation_density: active,
+        ..work(nest, Weights::Density(kept as f64 / (rows * cols) as f64))
+    };
+    let (low, high) = array_interval(&expected, &profile, 0, 0.95)
+        .expect("a layer")
+        .expect("contiguous slices with an index");
+    let inside = (0..200)
+        .filter(|&seed| {
+            let mask = MaskModel::Uniform.draw(rows, cols, kept as f64 / (rows * cols) as f64, seed);
+            let real = LayerWork {
+                weights: Weights::Pattern(&mask),
+                ..expected
+            };
+            let cycles = array(&real, &profile, 0, None).expect("a layer").cycles;
+            (low..=high).contains(&cycles)
+        })
+        .count();
+    (inside, (low, high))
+}
+
+#[test]
+fn the_interval_of_95_per_cent_holds_random_masks() {
+    let base = || slices(64);
+    let relative = |bits| Some(Encoding::RelativeIndex { bits });
+    let layer_end = Synchronisation::Fifo { depth: 1 };
+    let port = FeaturePort {
+        group: 16,
+        words_per_cycle: 4,
+    };
+    let cases: Vec<(&str, Slices, (usize, usize), f64, f64)> = vec![
+        ("half dense", base(), (256, 512), 0.5, 1.0),
+        ("a tenth", base(), (256, 512), 0.1, 1.0),
+        ("a fiftieth, fillers rule", base(), (256, 512), 0.02, 1.0),
+        (
+            "2-bit index",
+            Slices {
+                index: relative(2),
+                ..base()
+            },
+            (256, 512),
+            0.1,
+            1.0,
+        ),
+        (
+            "bitmap",
+            Slices {
+                index: Some(Encoding::Bitmap),
+                ..base()
+            },
+            (256, 512),
+            0.2,
+            1.0,
+        ),
+        ("16 PEs", slices(16), (128, 300), 0.15, 1.0),
+        ("1024 PEs", slices(1024), (512, 1024), 0.1, 1.0),
+        (
+            "4 MACs a PE",
+            Slices {
+                macs_per_pe: 4,
+                ..base()
+            },
+            (256, 512),
+            0.1,
+            1.0,
+        ),
+        (
+            "2 cycles an entry",
+            Slices {
+                cycles_per_entry: 2,
+                ..base()
+            },
+            (256, 512),
+            0.1,
+            1.0,
+        ),
+        (
+            "skips, barrier",
+            Slices {
+                skip_zero_activations: true,
+                ..base()
+            },
+            (256, 512),
+            0.1,
+            0.4,
+        ),
+        (
+            "skips, layer end",
+            Slices {
+                skip_zero_activations: true,
+                synchronisation: layer_end,
+                ..base()
+            },
+            (256, 512),
+            0.1,
+            0.4,
+        ),
+        (
+            "port binds",
+            Slices {
+                feature_port: Some(port),
+                ..slices(512)
+            },
+            (256, 512),
+            0.05,
+            1.0,
+        ),
+    ];
+    let mut worst = 200;
+    for (name, engine, shape, density, active) in cases {
+        let (inside, (low, high)) = coverage(engine, shape, density, active);
+        println!("{name}: {inside} of 200 in {low}..={high}");
+        assert!(inside >= 180, "{name}: {inside} of 200 in {low}..={high}");
+        // an interval that holds everything would say nothing
+        assert!(
+            (high - low) as f64 <= 0.35 * high as f64,
+            "{name}: {low}..={high}"
+        );
+        worst = worst.min(inside);
+    }
+    println!("worst {worst} of 200");
+}
+
+#[test]
+fn nothing_random_has_no_interval() {
+    let dense = Slices {
+        index: None,
+        ..slices(64)
+    };
+    let interval = |engine_kind, density| {
+        let profile = profile(vec![engine("e", 800.0, 1.0, EngineKind::Slices(engine_kind))]);
+        array_interval(
+            &work(gemm(1, 64, 64), Weights::Density(density)),
+            &profile,
+            0,
+            0.95,
+        )
+        .expect("a layer")
+    };
+    assert_eq!(interval(dense, 0.5), None);
+    assert_eq!(interval(slices(64), 1.0), None);
+    assert!(interval(slices(64), 0.5).is_some());
+}
