@@ -224,7 +224,6 @@ fn a_recipe_is_set_beside_dense() {
     insta::assert_snapshot!("a_wrong_recipe", in_directory(&refused));
 }
 
-/// The fourth convolution of `AlexNet` breaks even at 55 ± 3 % pruned (ADMM-NN, arXiv 1812.11677, §5 and Fig. 4).
 /// Drawn masks stand beside the expectation: as many weights, cycles near it, the seed decides, a wrong word is told.
 #[test]
 fn masks_are_drawn_beside_the_expectation() {
@@ -271,6 +270,7 @@ fn masks_are_drawn_beside_the_expectation() {
     assert!(wrong.stderr.contains("row-skew:CV"), "{}", wrong.stderr);
 }
 
+/// The fourth convolution of `AlexNet` breaks even at 55 ± 3 % pruned (ADMM-NN, arXiv 1812.11677, §5 and Fig. 4).
 #[test]
 fn the_break_even_curve_is_written_per_layer_and_portion() {
     let directory = tempfile::tempdir().expect("a temporary directory");

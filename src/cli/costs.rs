@@ -1,13 +1,14 @@
-//! A network at a recipe on a profile, by expectation.
+//! A network at a recipe on a profile, by expectation or on masks.
 
 use super::failure::Failure;
 use super::mapping;
 use super::request::Given;
-use crate::compression::{Mask, MaskModel, Recipe, Target};
+use crate::compression::{Mask, Recipe, Target};
 use crate::hardware::Profile;
 use crate::network::{Layer, Network, Workload};
 use crate::simulate::{
-    self, LayerCost, LayerSetting, Mapping, Mappings, NetworkCost, Pick, SimulateError, Weights,
+    self, LayerCost, LayerExpectation, LayerSetting, Mapping, Mappings, NetworkCost, NetworkLayer, Pick,
+    SimulateError, Weights,
 };
 use std::collections::BTreeMap;
 
@@ -25,22 +26,6 @@ pub(super) struct Mapped<'a> {
 /// Masks by layer name.
 pub(super) type Masks = BTreeMap<String, Mask>;
 
-/// A mask of each layer with weights, at a recipe's densities. Each layer has a seed of its own.
-pub(super) fn draw(network: &Network, recipe: &Recipe, model: MaskModel, seed: u64) -> Masks {
-    network
-        .weighted()
-        .enumerate()
-        .filter_map(|(i, layer)| {
-            let nest = layer.nest?;
-            let (rows, cols) = (nest.g * nest.k, nest.c * nest.r * nest.s);
-            let density = density(layer, &recipe.target(&layer.name));
-            let seed = seed.wrapping_add((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            let mask = model.draw(rows as usize, cols as usize, density, seed);
-            Some((layer.name.clone(), mask))
-        })
-        .collect()
-}
-
 impl Mapped<'_> {
     fn of(&self, pick: Pick, layer: &str) -> Option<Mapping> {
         self.mappings
@@ -49,8 +34,8 @@ impl Mapped<'_> {
     }
 }
 
-/// The cost of every layer that multiplies, each on the engine that is cheapest for it, its non-zeros at random
-/// positions.
+/// The cost of every layer that multiplies, each on the engine that is cheapest for it, its non-zeros on its mask or at
+/// random positions.
 pub(super) fn expected(
     workload: &Given<Workload>,
     profile: &Given<Profile>,
@@ -69,17 +54,54 @@ pub(super) fn expected(
             None => setting,
         }
     };
-    simulate::network(&workload.value.network, &profile.value, batch, pick, &setting).map_err(|error| {
-        let (layer, key) = match &error {
-            SimulateError::Mapping { layer, key, .. } => (layer, *key),
-            SimulateError::Unsupported { layer, .. } | SimulateError::NoEngine { layer, .. } => (layer, ""),
-            _ => return Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value),
-        };
-        match mapped.mappings.filter(|m| m.value.layers.contains_key(layer)) {
-            Some(given) => mapping::failure(given, &error, layer, key, &profile.value.name),
-            None => Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value),
-        }
-    })
+    simulate::network(&workload.value.network, &profile.value, batch, pick, &setting)
+        .map_err(|error| failure(&error, workload, profile, mapped))
+}
+
+/// A layer that cannot be run, at its place in the mapping file or the profile.
+fn failure(
+    error: &SimulateError,
+    workload: &Given<Workload>,
+    profile: &Given<Profile>,
+    mapped: &Mapped<'_>,
+) -> Failure {
+    let (layer, key) = match error {
+        SimulateError::Mapping { layer, key, .. } => (layer, *key),
+        SimulateError::Unsupported { layer, .. } | SimulateError::NoEngine { layer, .. } => (layer, ""),
+        _ => return Failure::simulate(error, &workload.input.given, &profile.source, &profile.value),
+    };
+    match mapped.mappings.filter(|m| m.value.layers.contains_key(layer)) {
+        Some(given) => mapping::failure(given, error, layer, key, &profile.value.name),
+        None => Failure::simulate(error, &workload.input.given, &profile.source, &profile.value),
+    }
+}
+
+/// The probability of the interval in which uniformly random masks lie.
+const LEVEL: f64 = 0.95;
+
+/// What random positions of the same density would cost, for a layer that was simulated on its mask; `None` for a
+/// layer without one.
+pub(super) fn at_random(
+    workload: &Given<Workload>,
+    profile: &Given<Profile>,
+    recipe: &Recipe,
+    (batch, pick): (u64, Pick),
+    mapped: &Mapped<'_>,
+    simulated: &NetworkLayer,
+) -> Result<Option<LayerExpectation>, Failure> {
+    let network = &workload.value.network;
+    let mask = mapped.masks.and_then(|masks| masks.get(&simulated.name));
+    let layer = network.find(&simulated.name).map(|id| network.layer(id));
+    let (Some(mask), Some(layer)) = (mask, layer) else {
+        return Ok(None);
+    };
+    let setting = LayerSetting {
+        // densities are above 0: a mask without non-zeros is set beside a single one
+        weights: Weights::Density(mask.density().max(1.0 / mask.len().max(1) as f64)),
+        ..setting(workload, profile, recipe, mapped.of(pick, &layer.name), layer)
+    };
+    simulate::expect_layer(network, simulated, setting, &profile.value, batch, LEVEL)
+        .map_err(|error| failure(&error, workload, profile, mapped))
 }
 
 /// A layer at a recipe: its non-zeros at random positions, the zeros of its inputs as the workload knows them.
@@ -111,7 +133,7 @@ pub(super) fn by_layer<'a>(
 }
 
 /// The portion of a layer's weights that a target keeps, to the weight; 1 for a product of activations.
-fn density(layer: &Layer, target: &Target) -> f64 {
+pub(super) fn density(layer: &Layer, target: &Target) -> f64 {
     match layer.weights() {
         0 => 1.0,
         weights => target.kept(weights) as f64 / weights as f64,

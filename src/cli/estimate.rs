@@ -3,21 +3,22 @@
 use super::costs;
 use super::failure::Failure;
 use super::mapping;
+use super::masks::{Chosen, MaskArguments};
 use super::measure::Measure;
 use super::recipe;
 use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
 use super::scalesim;
 use super::screen::Screen;
-use crate::compression::{Mask, MaskModel, Recipe, Target};
+use crate::compression::{Mask, Recipe, Target};
 use crate::hardware::Profile;
 use crate::network::Workload;
 use crate::report::{
-    Accuracy, Files, LayerRow, LayerShare, RunFile, Subject, SummaryRow, TrafficRow, layer_table, summarise,
-    summary_table, traffic_rows,
+    Accuracy, Files, LayerRow, LayerShare, MaskRow, RunFile, Subject, SummaryRow, TrafficRow, layer_table,
+    mask_table, summarise, summary_table, traffic_rows,
 };
 use crate::scalesim::Mode;
-use crate::simulate::Mappings;
+use crate::simulate::{Mappings, NetworkCost, Pick};
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -29,7 +30,9 @@ use std::path::PathBuf;
 /// Cycles by cause, time, energy by component, traffic by memory. Writes summary.csv, layers.csv, traffic.csv.
 ///
 /// The dense network is always estimated. With a recipe, the network at the recipe's densities and precisions is
-/// set beside it, its non-zeros at random positions: costs are expectations then. Accuracy is not measured.
+/// set beside it, its non-zeros at random positions: costs are expectations then. With masks, from files or drawn
+/// from a model, the network is simulated on them as well, and masks.csv sets each layer's cycles beside what random
+/// positions of the same density would take. Accuracy is not measured.
 ///
 /// With `--scalesim`, WORKLOAD is a topology of SCALE-Sim v3, and its reports are written: `COMPUTE_REPORT.csv`,
 /// `BANDWIDTH_REPORT.csv`, `DETAILED_ACCESS_REPORT.csv`, and `SPARSE_REPORT.csv` for sparse runs.
@@ -48,13 +51,8 @@ pub(super) struct Arguments {
     /// Densities, precisions and encodings per layer: a file, or a name from `cosparse workload recipes`
     #[arg(long, value_name = "RECIPE", conflicts_with = "scalesim")]
     recipe: Option<PathBuf>,
-    /// Set a network with the recipe's densities on drawn masks beside the expectation: `uniform`, `clustered:RUN` or
-    /// `row-skew:CV`
-    #[arg(long, value_name = "MODEL", requires = "recipe")]
-    mask_model: Option<MaskModel>,
-    /// Seed of the masks
-    #[arg(long, value_name = "N", default_value = "1", conflicts_with = "scalesim")]
-    seed: u64,
+    #[command(flatten)]
+    masks: MaskArguments,
     /// Samples that run at once
     #[arg(long, value_name = "N", default_value = "1", conflicts_with = "scalesim")]
     batch: NonZeroU64,
@@ -87,6 +85,8 @@ struct Answer<'a> {
     summary: &'a [SummaryRow],
     layers: &'a [LayerRow],
     traffic: &'a [TrafficRow],
+    #[serde(skip_serializing_if = "<[MaskRow]>::is_empty")]
+    masks: &'a [MaskRow],
 }
 
 pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
@@ -113,39 +113,43 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     if let Some(mappings) = &mappings {
         mapping::check_profiles(&mappings.value, &profiles)?;
     }
-    let run = run_file(
+    let mut run = run_file(
         arguments,
         &workload,
         &profiles,
         recipe.as_ref(),
         mappings.as_ref(),
     );
+    let chosen = arguments.masks.open(&workload.value, recipe.as_ref())?;
+    if let Some(chosen) = &chosen {
+        run = with_masks(run, chosen);
+        if !chosen.without.is_empty() {
+            screen.note(&format!(
+                "no mask, so at the recipe's density or dense: {}",
+                chosen.without.join(", ")
+            ));
+        }
+    }
     let out = arguments.report.open(&run.run)?;
 
     let dense = Recipe::default();
-    let masks = recipe
-        .as_ref()
-        .zip(arguments.mask_model)
-        .map(|(recipe, model)| costs::draw(&workload.value.network, &recipe.value, model, arguments.seed));
+    let at_recipe = recipe.as_ref().map_or(&dense, |r| &r.value);
     let mut candidates = vec![("dense", &dense, None)];
     candidates.extend(recipe.as_ref().map(|r| ("recipe", &r.value, None)));
-    candidates.extend(
-        recipe
-            .as_ref()
-            .zip(masks.as_ref())
-            .map(|(r, masks)| ("recipe-masks", &r.value, Some(masks))),
-    );
+    candidates.extend(chosen.as_ref().map(|c| (c.candidate, at_recipe, Some(c))));
     let mut rows = Rows::default();
     let mut tables = String::new();
     for profile in &profiles {
         let from = rows.summary.len();
-        for &(candidate, recipe, masks) in &candidates {
+        for &(candidate, recipe, chosen) in &candidates {
             let mapped = costs::Mapped {
                 mappings: mappings.as_ref(),
                 search: arguments.search_mapping,
-                masks,
+                masks: chosen.map(|c| &c.masks),
             };
-            let text = rows.add(&run, &workload, profile, (candidate, recipe), arguments, &mapped)?;
+            let seed = chosen.and_then(|c| c.drawn).map(|(_, seed)| seed);
+            let given = (candidate, recipe, seed);
+            let text = rows.add(&run, &workload, profile, given, arguments, &mapped)?;
             let _ = write!(
                 tables,
                 "{} on {}, {candidate}\n{text}\n",
@@ -175,11 +179,15 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     files.csv("summary.csv", &rows.summary)?;
     files.csv("layers.csv", &rows.layers)?;
     files.csv("traffic.csv", &rows.traffic)?;
+    if !rows.masks.is_empty() {
+        files.csv("masks.csv", &rows.masks)?;
+    }
     let answer = Answer {
         run: &run,
         summary: &rows.summary,
         layers: &rows.layers,
         traffic: &rows.traffic,
+        masks: &rows.masks,
     };
     finish(screen, &arguments.report, &out, &run, &files, &answer, &tables)
 }
@@ -208,9 +216,15 @@ fn run_file(
             .option("mapping", &mappings.input.given)
             .option("mapping_sha256", &mappings.input.sha256);
     }
-    if let Some(model) = arguments.mask_model {
-        run = run.option("mask_model", &model.to_string());
-        run.seed = Some(arguments.seed);
+    run
+}
+
+/// The record with where the masks came from.
+fn with_masks(mut run: RunFile, chosen: &Chosen) -> RunFile {
+    run.masks.clone_from(&chosen.input);
+    if let Some((model, seed)) = chosen.drawn {
+        run.seed = Some(seed);
+        run = run.option("mask_model", &model);
     }
     run
 }
@@ -220,6 +234,7 @@ struct Rows {
     summary: Vec<SummaryRow>,
     layers: Vec<LayerRow>,
     traffic: Vec<TrafficRow>,
+    masks: Vec<MaskRow>,
 }
 
 impl Rows {
@@ -229,7 +244,7 @@ impl Rows {
         run: &RunFile,
         workload: &Given<Workload>,
         profile: &Given<Profile>,
-        (candidate, recipe): (&str, &Recipe),
+        (candidate, recipe, seed): (&str, &Recipe, Option<u64>),
         arguments: &Arguments,
         mapped: &costs::Mapped<'_>,
     ) -> Result<String, Failure> {
@@ -241,16 +256,10 @@ impl Rows {
             candidate,
             batch: arguments.batch.get(),
             accuracy: Accuracy::NotMeasured,
-            seed: mapped.masks.map(|_| arguments.seed),
+            seed,
         };
-        let total = costs::expected(
-            workload,
-            profile,
-            recipe,
-            arguments.batch.get(),
-            arguments.pick.pick(),
-            mapped,
-        )?;
+        let (batch, pick) = (arguments.batch.get(), arguments.pick.pick());
+        let total = costs::expected(workload, profile, recipe, batch, pick, mapped)?;
         let mut rows = Vec::new();
         let (mut kept, mut bits) = (0u64, 0.0);
         for (layer, cost) in costs::by_layer(&workload.value.network, &total) {
@@ -282,6 +291,11 @@ impl Rows {
                 mapping::text(workload, &profile.value, &total).trim_end()
             );
         }
+        let masks = mask_rows(&subject, workload, profile, (recipe, batch, pick), mapped, &total)?;
+        if !masks.is_empty() {
+            let _ = write!(table, "\n\n{}", mask_table(&masks));
+        }
+        self.masks.extend(masks);
         self.summary.push(summarise(
             &subject,
             &shown,
@@ -292,4 +306,26 @@ impl Rows {
         self.layers.extend(rows);
         Ok(table)
     }
+}
+
+/// The rows of the layers that were simulated on masks.
+fn mask_rows(
+    subject: &Subject<'_>,
+    workload: &Given<Workload>,
+    profile: &Given<Profile>,
+    (recipe, batch, pick): (&Recipe, u64, Pick),
+    mapped: &costs::Mapped<'_>,
+    total: &NetworkCost,
+) -> Result<Vec<MaskRow>, Failure> {
+    let mut rows = Vec::new();
+    for simulated in &total.layers {
+        let expected = costs::at_random(workload, profile, recipe, (batch, pick), mapped, simulated)?;
+        let mask = mapped.masks.and_then(|masks| masks.get(&simulated.name));
+        if let Some((expected, mask)) = expected.zip(mask) {
+            let counts = (mask.count() as u64, mask.len() as u64);
+            let cost = &simulated.outcome.cost;
+            rows.push(MaskRow::new(subject, &simulated.name, counts, cost, expected));
+        }
+    }
+    Ok(rows)
 }

@@ -11,6 +11,7 @@ mod estimate;
 mod explain;
 mod failure;
 mod mapping;
+mod masks;
 mod measure;
 mod profile;
 mod progress;

@@ -6,6 +6,7 @@
 //! | `summary.csv` | candidate and profile ([`SummaryRow`]) |
 //! | `layers.csv` | candidate, layer and profile ([`LayerRow`]) |
 //! | `traffic.csv` | candidate, layer, profile, memory and tensor ([`TrafficRow`]) |
+//! | `masks.csv` | layer with a mask, candidate and profile ([`MaskRow`]) |
 //! | `breakeven.csv` | profile, layer, engine pair and pruned portion ([`BreakEvenRow`]) |
 //! | `admm.csv` | step, iteration and layer ([`AdmmRow`]) |
 //! | `run.toml` | the run: inputs with their SHA-256, options, seed, version, files ([`RunFile`]) |
@@ -18,6 +19,7 @@ mod directory;
 mod error;
 mod explain;
 mod layers;
+mod masks;
 mod model;
 mod run;
 mod summary;
@@ -30,6 +32,7 @@ pub use directory::{Files, OutDirectory};
 pub use error::ReportError;
 pub use explain::{ChangeRow, change_rows, explanation};
 pub use layers::{Accuracy, LayerRow, LayerShare, Subject, layer_table};
+pub use masks::{MaskRow, mask_table};
 pub use model::model_files;
 pub use run::{Input, RunFile, sha256, sha256_of};
 pub use summary::{SummaryRow, summarise, summary_table};

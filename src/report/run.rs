@@ -59,6 +59,9 @@ pub struct RunFile {
     /// The recipe, where one was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Input>,
+    /// The masks, where files gave them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masks: Option<Input>,
     /// The accelerators in the order they were given.
     pub profiles: Vec<Input>,
 }
@@ -77,6 +80,7 @@ impl RunFile {
             workload,
             data: None,
             recipe: None,
+            masks: None,
             profiles,
         }
     }
