@@ -95,8 +95,9 @@ pub(crate) fn uniform() -> Study {
     study(
         "eie-uniform",
         "EIE, ISCA 2016: the same with uniform masks",
-        "What is missed without skew: the ratio of actual to theoretical time comes out low.",
+        "Nothing is fitted. Without skew the ratio of actual to theoretical time comes out low on every layer, with it high on \
+         three of four, about as far off. Skew brings the actual times nearer, FC8's into its tolerance, which it leaves here.",
         MaskModel::Uniform,
-        0.25,
+        0.09,
     )
 }
