@@ -150,38 +150,45 @@ fn both_kinds_of_files_give_the_same_costs_beside_their_expectation() {
 fn models_draw_the_recipe_and_seeds_repeat() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let at = directory.path();
-    let run = |model: &str, seed: &str, out: &str| {
+    let run = |profile: &str, model: &str, seed: &str, out: &str| {
+        let recipe = ["--recipe", "lenet5-eccv-2018", "--pick", "latency", "--out", out];
+        let drawn = ["--mask-model", model, "--seed", seed];
         let run = cosparse(
             at,
-            &[
-                "estimate",
-                "lenet5",
-                "--hw",
-                "eie-45nm",
-                "--recipe",
-                "lenet5-eccv-2018",
-                "--mask-model",
-                model,
-                "--seed",
-                seed,
-                "--out",
-                out,
-            ],
+            &[&["estimate", "lenet5", "--hw", profile][..], &recipe, &drawn].concat(),
         );
         assert_eq!(run.code, 0, "{}", run.stderr);
-        fs::read_to_string(at.join(out).join("layers.csv")).expect("rows")
+        fs::read_to_string(at.join(out).join("masks.csv")).expect("rows")
     };
-    let first = run("row-skew:0.23", "7", "a");
-    assert_eq!(first, run("row-skew:0.23", "7", "b"));
-    assert_ne!(first, run("row-skew:0.23", "8", "c"));
-    assert_ne!(first, run("uniform", "7", "d"));
-    // a draw of exact size keeps what the recipe says (Table 2 of arXiv 1804.03294)
-    let drawn = rows(&at.join("d/masks.csv"));
-    let kept: Vec<&str> = drawn.iter().map(|r| r["kept"].as_str()).collect();
-    assert_eq!(kept, ["100", "2000", "3600", "350"]);
-    for row in drawn {
-        let ratio: f64 = row["ratio"].parse().expect("a ratio");
-        assert!((ratio - 1.0).abs() < 0.1, "{row:?}");
+    let contiguous = |model: &str, seed: &str, out: &str| run("admm-nn-40nm", model, seed, out);
+    let first = contiguous("row-skew:0.23", "7", "a");
+    assert_eq!(first, contiguous("row-skew:0.23", "7", "b"));
+    assert_ne!(first, contiguous("row-skew:0.23", "8", "c"));
+    assert_ne!(first, contiguous("uniform", "7", "d"));
+    for out in ["a", "d"] {
+        // every model keeps what the recipe says (Table 2 of arXiv 1804.03294)
+        let drawn = rows(&at.join(out).join("masks.csv"));
+        let kept: Vec<&str> = drawn.iter().map(|r| r["kept"].as_str()).collect();
+        assert_eq!(kept, ["100", "2000", "3600", "350"]);
+    }
+    let mut sparse = 0;
+    for row in rows(&at.join("d/masks.csv")) {
+        let number = |column: &str| row[column].parse::<u64>().ok();
+        let cycles = number("mask_cycles").expect("a count");
+        match (number("interval_low"), number("interval_high")) {
+            (Some(low), Some(high)) => {
+                assert!((low..=high).contains(&cycles), "{row:?}");
+                sparse += 1;
+            }
+            _ => assert_eq!(
+                (row["engine"].as_str(), number("expected_cycles")),
+                ("dense", Some(cycles))
+            ),
+        }
+    }
+    assert!(sparse > 0, "no layer on the sparse engine");
+    run("eie-45nm", "uniform", "7", "e");
+    for row in rows(&at.join("e/masks.csv")) {
         assert!(
             row["interval_low"].is_empty(),
             "row-interleaved slices state no interval"

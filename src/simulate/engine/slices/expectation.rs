@@ -87,8 +87,8 @@ fn gap(q: f64, span: u32) -> (f64, f64) {
 /// The runs at both ends of the interval in which the cycles of a uniformly random mask lie with probability `level`.
 ///
 /// The slots of a PE are distributed as [`SliceSlots`] says, with F for the distribution, and the slowest of N PEs lies
-/// below x with probability F(x)^N; the feature port's groups are normal. Where the port binds as well as the PEs, each
-/// end is the later of the two.
+/// below x with probability F(x)^N; the feature port's groups are normal, and so are the entries of all PEs together,
+/// which the memories load. Each end is the later of PEs and port, with the entries of the same end.
 pub(super) fn interval(
     slices: &Slices,
     decoder: Decoder,
@@ -107,6 +107,7 @@ pub(super) fn interval(
     let pes = f64::from(slices.pes).min(weights);
     let slice = SliceSlots::new(weights / pes, pes, density, decoder.span(), active);
     let (lanes, each) = (f64::from(slices.macs_per_pe), f64::from(slices.cycles_per_entry));
+    let stored = SliceSlots::new(weights / pes, pes, density, decoder.span(), 1.0);
     let tail = (1.0 - level) / 2.0;
     let mut expected = Vec::with_capacity(2);
     for probability in [tail, 1.0 - tail] {
@@ -132,13 +133,15 @@ pub(super) fn interval(
                 (positions * alive / words).ceil()
             }
         });
-        expected.push((busy, busy.max(port)));
+        let entries = whole(stored.of_all(pes, z(probability)));
+        expected.push((busy, busy.max(port), entries));
     }
     let totals = totals(slices, decoder, work, density)?;
-    let at = |(slowest, total): (f64, f64)| {
+    let at = |(slowest, total, stored): (f64, f64, f64)| {
         let end = Totals {
             slowest: u128::from(round_up(slowest)?),
             total: u128::from(round_up(total)?),
+            stored: u128::from(round_up(stored)?),
             ..totals
         };
         contiguous::finish(slices, decoder, work, end)
@@ -157,6 +160,8 @@ struct SliceSlots {
     /// Mean and standard deviation with the fillers after the last non-zero.
     mean: f64,
     deviation: f64,
+    /// The variance that the known number of non-zeros takes away from each PE's.
+    known: f64,
     /// p^L.
     ratio: f64,
 }
@@ -190,8 +195,17 @@ impl SliceSlots {
         Self {
             mean: n * q * active + fillers + last,
             deviation: (variance - known).max(1e-12).sqrt(),
+            known,
             ratio,
         }
+    }
+
+    /// The slots of all `pes` slices together, `z` standard deviations above their mean. The known number of non-zeros
+    /// takes away from their sum what it takes from a PE, and from each pair of PEs as much again.
+    fn of_all(&self, pes: f64, z: f64) -> f64 {
+        let last = self.ratio / (1.0 - self.ratio);
+        let apart = self.deviation * self.deviation - (pes - 1.0) * self.known + last / (1.0 - self.ratio);
+        pes * (self.mean - last) + z * (pes * apart.max(0.0)).sqrt()
     }
 
     /// The probability of at most `x` slots.
