@@ -3,16 +3,16 @@
 //! A channel of an output-channel group has n places and, with q the density and L the reach of an index,
 //! Binomial(n, q/(1 − (1 − q)^L)) entries, fillers counted in. A PE with a active elements takes
 //! ceil(a/I)·E[ceil(entries/F)] steps for it. All PEs see the same weights, so the slowest of them is the one with the
-//! largest expectation. What conflicts add to a step is counted on a fixed pseudo-random pattern of up to 2^16
-//! products on the tile with the most steps; it grows with the density, weight by weight.
+//! largest expectation. What conflicts add to a step is counted for each kind of tile on a fixed pseudo-random pattern of
+//! about 2^16 products; it grows with the density, weight by weight.
 
 use super::crossbar::Crossbar;
-use super::exact::{Tile, entries, spread, tile_time};
+use super::exact::{Entry, Tile, entries, spread, tile_time};
 use super::{Layer, Totals};
 use crate::simulate::count::round_up;
 use crate::units::Overflow;
 
-/// Products of the pattern that stands for a density.
+/// Products of the pattern that stands for a density, unless one channel already has more.
 const SAMPLE: u128 = 1 << 16;
 
 /// Places up to which the binomial distribution is summed; beyond, ceil adds (F − 1)/2F.
@@ -25,11 +25,16 @@ pub(super) fn run(layer: &Layer, density: f64) -> Result<Totals, Overflow> {
     let rate = (density / (1.0 - (1.0 - density).powf(reach))).min(1.0);
     let weights = u64::from(layer.engine.weights);
     // activations of each tile: vectors and elements, group by group
-    let tiles: Vec<_> = counts(layer);
-    let worst = |g: usize| tiles.iter().map(|t| t.vectors[g]).max().unwrap_or(0);
-    let wait = conflicts(layer, density);
+    let tiles = counts(layer, density);
+    // vectors of the slowest tile, times what a step takes there
+    let worst = |g: usize| {
+        tiles
+            .iter()
+            .map(|t| t.vectors[g] as f64 * t.wait)
+            .fold(0.0, f64::max)
+    };
     let (full, rest) = (nest.k / layer.together, nest.k % layer.together);
-    let (mut steps, mut total, mut made, mut decoded, mut inputs) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    let (mut steps, mut busy, mut total, mut made, mut decoded, mut inputs) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
     for (channels, times) in [(layer.together, full), (rest, u64::from(rest > 0))] {
         let places = channels * nest.r * nest.s;
         let vectors = vectors(places, rate, weights) * times as f64;
@@ -37,10 +42,11 @@ pub(super) fn run(layer: &Layer, density: f64) -> Result<Totals, Overflow> {
         // a channel without weights is not read
         let read = (1.0 - (1.0 - density).powf(places as f64)) * times as f64;
         for g in 0..nest.g as usize {
-            total += worst(g) as f64 * vectors * wait;
+            total += worst(g) * vectors;
             for tile in &tiles {
                 let several = tile.times as f64;
                 steps += several * tile.vectors[g] as f64 * vectors;
+                busy += several * tile.vectors[g] as f64 * vectors * tile.wait;
                 decoded += several * tile.vectors[g] as f64 * held;
                 made += several * tile.elements[g] as f64 * held;
                 inputs += several * tile.elements[g] as f64 * read;
@@ -62,7 +68,7 @@ pub(super) fn run(layer: &Layer, density: f64) -> Result<Totals, Overflow> {
         useful: down(samples * useful.min(made))?,
         made: down(samples * made)?,
         steps: down(samples * steps)?,
-        busy: down(samples * steps * wait)?,
+        busy: down(samples * busy)?,
         total: up(samples * total)?,
         entries: up(nest.weights() as f64 * rate)?,
         decoded: up(samples * decoded)?,
@@ -76,15 +82,18 @@ struct Counts {
     elements: Vec<u64>,
     /// Vectors of I elements, channel by channel.
     vectors: Vec<u64>,
+    /// Cycles a step, at least 1.
+    wait: f64,
 }
 
-fn counts(layer: &Layer) -> Vec<Counts> {
+fn counts(layer: &Layer, density: f64) -> Vec<Counts> {
     let nest = layer.work.nest;
     let wide = u64::from(layer.engine.activations);
-    layer
-        .sizes()
-        .into_iter()
-        .map(|(size, times)| {
+    let sample = Sample::new(layer, density);
+    spread(layer, layer.active, sample.inputs)
+        .iter()
+        .map(|tile| {
+            let size = tile.rows.len * tile.cols.len;
             let upto = |channel: u64| layer.active.of_up(u128::from(channel) * u128::from(size)) as u64;
             let (mut elements, mut vectors) = (Vec::new(), Vec::new());
             for group in 0..nest.g {
@@ -93,9 +102,10 @@ fn counts(layer: &Layer) -> Vec<Counts> {
                 vectors.push(channels.map(|c| (upto(c + 1) - upto(c)).div_ceil(wide)).sum());
             }
             Counts {
-                times,
+                times: tile.times,
                 elements,
                 vectors,
+                wait: sample.wait(layer, tile),
             }
         })
         .collect()
@@ -127,40 +137,46 @@ fn vectors(places: u64, rate: f64, wide: u64) -> f64 {
     sum / all
 }
 
-/// Cycles a step, at least 1.
-fn conflicts(layer: &Layer, density: f64) -> f64 {
-    let nest = layer.work.nest;
-    let products = layer.together * nest.r * nest.s;
-    let threshold = (density * 9_007_199_254_740_992.0) as u64;
-    let largest = layer.sizes().iter().map(|(size, _)| *size).max().unwrap_or(1);
-    let each = u128::from(products) * u128::from(largest);
-    let sample = nest.c.min((SAMPLE / each.max(1)).max(1) as u64);
-    let tiles = spread(layer, layer.active, sample);
-    let Some(tile) = tiles
-        .iter()
-        .max_by_key(|t| (most(t), std::cmp::Reverse(t.rows.reach * t.cols.reach)))
-    else {
-        return 1.0;
-    };
-    let mut lists = Vec::new();
-    for channel in 0..sample {
-        let alive =
-            |k: u64, place: u64| noise((channel * layer.together + k) * nest.r * nest.s + place) < threshold;
-        let mut list = Vec::new();
-        entries(layer, layer.together, &alive, &mut list);
-        lists.push(list);
-    }
-    let mut crossbar = Crossbar::new(layer.engine.banks, layer.engine.queue_depth);
-    let one = tile_time(layer, tile, 0, &lists, &mut crossbar);
-    if one.steps == 0 {
-        1.0
-    } else {
-        one.total as f64 / one.steps as f64
-    }
+/// Weights that stand for those of the layer.
+struct Sample {
+    /// Input channels.
+    inputs: u64,
+    lists: Vec<Vec<Entry>>,
 }
 
-fn most(tile: &Tile) -> usize {
-    tile.active.len()
+impl Sample {
+    fn new(layer: &Layer, density: f64) -> Self {
+        let nest = layer.work.nest;
+        let kernel = nest.r * nest.s;
+        let [rows, cols] = layer.spans().map(|s| s.iter().map(|s| s.len).max().unwrap_or(1));
+        let one = u128::from(kernel) * u128::from(rows) * u128::from(cols);
+        let room = |most: u64, each: u128| u128::from(most).min((SAMPLE / each).max(1));
+        let channels = room(layer.together, one);
+        let inputs = room(nest.c, one * channels) as u64;
+        let threshold = (density * 9_007_199_254_740_992.0) as u64;
+        let lists = (0..inputs).map(|channel| {
+            let alive =
+                |k: u64, place: u64| noise((channel * layer.together + k) * kernel + place) < threshold;
+            let mut list = Vec::new();
+            entries(layer, channels as u64, &alive, &mut list);
+            list
+        });
+        Self {
+            inputs,
+            lists: lists.collect(),
+        }
+    }
+
+    /// Cycles a step on a tile, at least 1.
+    fn wait(&self, layer: &Layer, tile: &Tile) -> f64 {
+        let mut crossbar = Crossbar::new(layer.engine.banks, layer.engine.queue_depth);
+        let one = tile_time(layer, tile, 0, &self.lists, &mut crossbar);
+        if one.steps == 0 {
+            1.0
+        } else {
+            one.total as f64 / one.steps as f64
+        }
+    }
 }
 
 /// 53 pseudo-random bits of a place (`SplitMix64`).

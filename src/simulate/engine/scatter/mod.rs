@@ -28,7 +28,7 @@ use crate::network::LoopNest;
 use crate::simulate::count::{Portion, fit};
 use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits, Weights};
 use crate::units::{Overflow, mul, product};
-use plane::{Axis, Span, axes, covered, distinct};
+use plane::{Axis, Span, axes, covered};
 
 impl ArrayEngine for Scatter {
     fn run(
@@ -133,23 +133,6 @@ impl<'a> Layer<'a> {
             .map(|s| s.iter().map(|s| s.reach).max().unwrap_or(1).max(1));
         let fit = u64::from(self.engine.accumulators) / (rows * cols);
         (fit > 0).then(|| fit.min(self.engine.output_channels.into()).min(self.work.nest.k))
-    }
-
-    /// Elements of the tiles, and how many tiles have as many.
-    fn sizes(&self) -> Vec<(u64, u64)> {
-        let [rows, cols] = self.spans();
-        let mut list: Vec<(u64, u64)> = Vec::new();
-        let cols = distinct(cols);
-        for (row, down) in distinct(rows) {
-            for (col, across) in &cols {
-                let (size, times) = (row.len * col.len, down * across);
-                match list.iter_mut().find(|(known, _)| *known == size) {
-                    Some((_, sum)) => *sum += times,
-                    None => list.push((size, times)),
-                }
-            }
-        }
-        list
     }
 }
 
