@@ -6,7 +6,7 @@ mod tick;
 
 use common::{engine, profile, random_mask, work};
 use cosparse::compression::Mask;
-use cosparse::hardware::{EngineKind, Profile, Scatter};
+use cosparse::hardware::{EngineKind, Profile, Scatter, zoo};
 use cosparse::network::LoopNest;
 use cosparse::simulate::{ArrayRun, LayerWork, SimulateError, Weights, array};
 use proptest::prelude::*;
@@ -49,18 +49,15 @@ fn scatter() -> impl Strategy<Value = Scatter> {
         )
 }
 
-/// The shipped engine's form.
+/// The shipped engine.
 fn scnn() -> Scatter {
-    Scatter {
-        rows: 8,
-        cols: 8,
-        weights: 4,
-        activations: 4,
-        banks: 32,
-        queue_depth: 0,
-        accumulators: 1024,
-        output_channels: 8,
-        index_bits: 4,
+    let profile = zoo::find("scnn-like-16nm")
+        .expect("shipped")
+        .profile()
+        .expect("valid");
+    match profile.engines[0].kind {
+        EngineKind::Scatter(scatter) => scatter,
+        _ => panic!("scatter"),
     }
 }
 
@@ -165,6 +162,9 @@ fn value(i: u64) -> i64 {
     i64::try_from(i * 7 % 11).expect("below 11") + 1
 }
 
+/// Whether an element is active: by sample, PE (rows, columns), channel of all groups, row and column.
+type Active<'a> = &'a dyn Fn(u64, &Range<u64>, &Range<u64>, u64, u64, u64) -> bool;
+
 /// Steps every sample and group, checks the outputs against a direct convolution, and compares all counts.
 fn compare(
     scatter: Scatter,
@@ -172,7 +172,7 @@ fn compare(
     ring: u64,
     mask: &Mask,
     pattern: Option<&Mask>,
-    active: &dyn Fn(u64, &Range<u64>, &Range<u64>, u64, u64, u64) -> bool,
+    active: Active,
 ) -> Result<ArrayRun, TestCaseError> {
     let nest = layer.nest;
     let together = together(scatter, &nest, ring);
@@ -344,7 +344,7 @@ proptest! {
         prop_assert!(cycles(&fewer) <= cycles(&mask));
     }
 
-    /// Deeper queues and more PE rows of one plane row each never lose; without weights there is nothing to do.
+    /// A place more in the queues never loses; without weights there is nothing to do.
     #[test]
     fn deeper_queues_are_never_slower(nest in nest(), scatter in scatter(), d in 0.1..1.0f64, seed in any::<u64>()) {
         let scatter = Scatter { accumulators: 65_536, ..scatter };
@@ -384,52 +384,71 @@ fn convolution([c, k, kernel, outputs, stride, g]: [u64; 6]) -> LoopNest {
     }
 }
 
-/// Weights pruned as by Han et al. (NIPS 2015, Table 4), activations as dense as assumed here, on the shipped
-/// engine: the expectation is close to a random mask of the same density, and obeys the roofline.
+/// Weights pruned as by Han et al. (NIPS 2015, Table 4), activations as dense as assumed here, on the shipped engine
+/// with and without its queues: the expectation is close to a random mask of the same density, and obeys the roofline.
 #[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures, for whoever asks with --nocapture"
+)]
 fn expectations_are_close_to_random_masks() {
     let densities = [(0.84, 1.0), (0.38, 0.5), (0.35, 0.4), (0.37, 0.4), (0.37, 0.4)];
     for ((name, sizes), (weights, inputs)) in ALEXNET.into_iter().zip(densities) {
         let nest = convolution(sizes);
         let ring = if sizes[4] == 1 { sizes[2] / 2 } else { 0 };
-        let of = |weights| {
-            let layer = LayerWork {
-                activation_density: inputs,
-                ..padded(nest, ring, weights)
-            };
-            array(&layer, &on(scnn()), 0, None).expect("a run")
-        };
         let mask = random_mask(
             (nest.g * nest.k) as usize,
             (nest.c * nest.r * nest.s) as usize,
             weights,
             7,
         );
-        let (real, expected) = (of(Weights::Pattern(&mask)), of(Weights::Density(weights)));
-        println!(
-            "{name}: {} cycles ({} expected), multipliers taken {:.3}, {:?}",
-            real.cycles,
-            expected.cycles,
-            real.macs as f64 / (real.peak * real.cycles) as f64,
-            real.causes
-        );
-        for (what, real, expected) in [
-            ("cycles", real.cycles, expected.cycles),
-            ("products", real.macs, expected.macs),
-            ("compute", real.causes.compute, expected.causes.compute),
-            ("entries", real.stored.weights, expected.stored.weights),
-            ("inputs", real.bits.inputs, expected.bits.inputs),
-            ("decoded", real.decoded, expected.decoded),
-            ("hops", real.hops, expected.hops),
-        ] {
-            let error = expected as f64 / real as f64 - 1.0;
-            assert!(
-                error.abs() < 0.03,
-                "{name}: {what} {real} on a mask, {expected} expected"
+        for queue_depth in [0, scnn().queue_depth] {
+            let of = |weights| {
+                let layer = LayerWork {
+                    activation_density: inputs,
+                    ..padded(nest, ring, weights)
+                };
+                array(
+                    &layer,
+                    &on(Scatter {
+                        queue_depth,
+                        ..scnn()
+                    }),
+                    0,
+                    None,
+                )
+                .expect("a run")
+            };
+            let (real, expected) = (of(Weights::Pattern(&mask)), of(Weights::Density(weights)));
+            let cycles = real.cycles as f64;
+            println!(
+                "{name}, queues of {queue_depth}: {} cycles ({} expected); multipliers busy {:.3}, useful {:.3}; unused {:.3}, conflicts {:.3}, imbalance {:.3}",
+                real.cycles,
+                expected.cycles,
+                real.macs as f64 / (real.peak as f64 * cycles),
+                real.causes.compute as f64 / cycles,
+                real.causes.unused as f64 / cycles,
+                real.causes.feature_port as f64 / cycles,
+                real.causes.imbalance as f64 / cycles,
             );
+            for (what, real, expected) in [
+                ("cycles", real.cycles, expected.cycles),
+                ("products", real.macs, expected.macs),
+                ("compute", real.causes.compute, expected.causes.compute),
+                ("entries", real.stored.weights, expected.stored.weights),
+                ("inputs", real.bits.inputs, expected.bits.inputs),
+                ("decoded", real.decoded, expected.decoded),
+                ("hops", real.hops, expected.hops),
+            ] {
+                let error = expected as f64 / real as f64 - 1.0;
+                assert!(
+                    error.abs() < 0.03,
+                    "{name}: {what} {real} on a mask, {expected} expected"
+                );
+            }
+            assert_eq!(expected.causes.total(), Ok(expected.cycles));
+            assert!(expected.cycles >= expected.macs.div_ceil(expected.peak));
         }
-        assert_eq!(expected.causes.total(), Ok(expected.cycles));
-        assert!(expected.cycles >= expected.macs.div_ceil(expected.peak));
     }
 }
 

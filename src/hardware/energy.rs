@@ -11,7 +11,7 @@ use crate::units::{Capacity, Energy};
 /// 65 nm: Eyeriss runs at 1.0 V (Chen et al., JSSC 2017). 45 nm: Horowitz's figure is given for 0.9 V (ISSCC
 /// 2014, Fig. 1.1.9). 40 and 28 nm: assumed 0.9 V, the nominal supply of the general-purpose and of the
 /// high-performance variants; a low-power variant at 1.1 V would take 1.5 times the energy.
-/// 16 nm: assumed 0.8 V, the nominal supply of FinFET processes.
+/// 16 nm: assumed 0.8 V, the nominal supply of `FinFET` processes.
 const SUPPLY: [(u32, f64); 5] = [(65, 1.0), (45, 0.9), (40, 0.9), (28, 0.9), (16, 0.8)];
 
 /// Reads of 64 bits at 45 nm: capacity in bits, energy in pJ (Horowitz, ISSCC 2014, Fig. 1.1.9).

@@ -3,7 +3,17 @@
 
 use cosparse::hardware::Scatter;
 use cosparse::network::LoopNest;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
+
+/// An output of the group: channel, row, column.
+type Place = (u64, u64, u64);
+
+/// Products of one vector of weights and one of activations, each with the output it belongs to, if any.
+type Step = Vec<(i64, Option<Place>)>;
+
+/// An element of the padded plane by PE (rows, columns), channel, row and column; 0 is skipped.
+pub(crate) type Input<'a> = &'a dyn Fn(&Range<u64>, &Range<u64>, u64, u64, u64) -> i64;
 
 /// What a run did.
 #[derive(Debug, Clone, Default)]
@@ -26,26 +36,29 @@ pub(crate) struct Ticked {
     /// Sums that went to a neighbour.
     pub(crate) halo: u64,
     /// By channel, row and column.
-    pub(crate) output: BTreeMap<(u64, u64, u64), i64>,
+    pub(crate) output: BTreeMap<Place, i64>,
 }
+
+/// Products before a bank.
+type Queue = VecDeque<(Place, i64)>;
 
 /// A PE: what it holds and how far it is.
 struct Pe {
-    rows: std::ops::Range<u64>,
-    cols: std::ops::Range<u64>,
+    rows: Range<u64>,
+    cols: Range<u64>,
     /// The vector products of the group, in order.
-    steps: VecDeque<Vec<(i64, Option<(u64, u64, u64)>)>>,
+    steps: VecDeque<Step>,
     /// Products at the multipliers' outputs: bank, place, value.
-    outputs: Vec<(u64, (u64, u64, u64), i64)>,
-    queues: Vec<VecDeque<((u64, u64, u64), i64)>>,
-    sums: BTreeMap<(u64, u64, u64), i64>,
+    outputs: Vec<(u64, Place, i64)>,
+    queues: Vec<Queue>,
+    sums: BTreeMap<Place, i64>,
 }
 
 /// A stored weight: its value, channel in the group and kernel place.
 type Weight = (i64, u64, u64, u64);
 
 /// Elements of each PE along an axis.
-fn cut(length: u64, pes: u64) -> Vec<std::ops::Range<u64>> {
+fn cut(length: u64, pes: u64) -> Vec<Range<u64>> {
     let used = pes.min(length);
     (0..used)
         .map(|i| i * length / used..(i + 1) * length / used)
@@ -53,7 +66,7 @@ fn cut(length: u64, pes: u64) -> Vec<std::ops::Range<u64>> {
 }
 
 /// Outputs that elements `from..to` of the padded plane may reach.
-fn reach(elements: &std::ops::Range<u64>, outputs: u64, kernel: u64, stride: u64, dilation: u64) -> Vec<u64> {
+fn reach(elements: &Range<u64>, outputs: u64, kernel: u64, stride: u64, dilation: u64) -> Vec<u64> {
     (0..outputs)
         .filter(|o| {
             let (low, high) = (o * stride, o * stride + (kernel - 1) * dilation);
@@ -62,21 +75,24 @@ fn reach(elements: &std::ops::Range<u64>, outputs: u64, kernel: u64, stride: u64
         .collect()
 }
 
-/// One sample of one group of the layer. `ring` is the padding on each side, `input` the elements of the padded
-/// plane by PE, channel, row and column (0 is skipped), `weight` by channel, input channel and kernel place.
-/// `together` says how many channels are computed together.
+/// One sample of one group of the layer. `ring` is the padding on each side, `together` the channels that are
+/// computed together, `weight` by channel, input channel, kernel row and column.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a group from its broadcast to its halos, in order"
+)]
 pub(crate) fn run(
     engine: Scatter,
     nest: &LoopNest,
     ring: u64,
     together: u64,
     weight: &dyn Fn(u64, u64, u64, u64) -> i64,
-    input: &dyn Fn(&std::ops::Range<u64>, &std::ops::Range<u64>, u64, u64, u64) -> i64,
+    input: Input,
 ) -> Ticked {
     let [stride, dilation] = [nest.stride, nest.dilation];
     let height = (nest.p - 1) * stride[0] + (nest.r - 1) * dilation[0] + 1 - 2 * ring;
     let width = (nest.q - 1) * stride[1] + (nest.s - 1) * dilation[1] + 1 - 2 * ring;
-    let shift = |range: &std::ops::Range<u64>| range.start + ring..range.end + ring;
+    let shift = |range: &Range<u64>| range.start + ring..range.end + ring;
     let mut ticked = Ticked::default();
     let mut first = 0;
     while first < nest.k {
@@ -199,12 +215,12 @@ pub(crate) fn run(
             }
         }
         // the first PE that holds an accumulator for an output collects it
-        let mut owned = BTreeMap::new();
+        let mut owned = BTreeSet::new();
         for pe in &pes {
             for row in reach(&pe.rows, nest.p, nest.r, stride[0], dilation[0]) {
                 for col in reach(&pe.cols, nest.q, nest.s, stride[1], dilation[1]) {
                     for k in 0..channels {
-                        ticked.halo += u64::from(owned.insert((k, row, col), ()).is_some());
+                        ticked.halo += u64::from(!owned.insert((k, row, col)));
                     }
                 }
             }
