@@ -364,6 +364,14 @@ fn shipped_energies_follow_from_their_sources() {
             memories: vec![sram(32.0, 28), sram(32.0, 28), 512.0 / 64.0],
         },
         Derived {
+            profile: "scnn-like-16nm",
+            multiply: to(0.8, 45, 16),
+            accumulate: to(0.075, 45, 16),
+            decode: Some(to(0.0241, 45, 16)),
+            registers: Some(to(80.0 * 0.009, 40, 16)),
+            memories: vec![sram(32.0, 16), sram(10.0, 16), 512.0 / 64.0],
+        },
+        Derived {
             profile: "sigma-like-28nm",
             multiply: to(0.8, 45, 28),
             accumulate: to(0.1, 45, 28),
@@ -460,6 +468,20 @@ fn shipped_structures_match_the_papers() {
     };
     let gmacs = f64::from(array.rows * array.cols) * eyeriss.engines[0].clock.value.value() * 1e-3;
     assert!((gmacs - 33.6).abs() < 0.01, "{gmacs}");
+    let scnn = shipped("scnn-like-16nm");
+    // 1024 multipliers, 7.9 mm2 of PEs (Parashar et al., ISCA 2017, Tables II and III, recalled)
+    let EngineKind::Scatter(array) = &scnn.engines[0].kind else {
+        panic!("scatter")
+    };
+    let pes = array.rows * array.cols;
+    assert_eq!(pes * array.weights * array.activations, 1024);
+    let [pe, bit] = [
+        &scnn.engines[0].pe_area,
+        &scnn.area.as_ref().map(|a| a.sram_per_bit.clone()),
+    ]
+    .map(|a| a.as_ref().expect("modelled").value.value());
+    let area = f64::from(pes) * (pe + 20.0 * 8192.0 * bit) * 1e-6;
+    assert!((area - 7.9).abs() < 0.05, "{area}");
 }
 
 /// One output row of one filter can be computed from the buffers in every layer of `AlexNet`, VGG-16 and
@@ -489,6 +511,7 @@ fn buffers_hold_the_smallest_tile_of_every_network() {
         }
         let index = profile.engines.iter().find_map(|e| match &e.kind {
             EngineKind::Slices(slices) => slices.index,
+            EngineKind::Scatter(_) => Some(e.kind.encoding()),
             _ => None,
         });
         let index_bits = if let Some(Encoding::RelativeIndex { bits }) = index {

@@ -11,7 +11,8 @@ use crate::units::{Capacity, Energy};
 /// 65 nm: Eyeriss runs at 1.0 V (Chen et al., JSSC 2017). 45 nm: Horowitz's figure is given for 0.9 V (ISSCC
 /// 2014, Fig. 1.1.9). 40 and 28 nm: assumed 0.9 V, the nominal supply of the general-purpose and of the
 /// high-performance variants; a low-power variant at 1.1 V would take 1.5 times the energy.
-const SUPPLY: [(u32, f64); 4] = [(65, 1.0), (45, 0.9), (40, 0.9), (28, 0.9)];
+/// 16 nm: assumed 0.8 V, the nominal supply of `FinFET` processes.
+const SUPPLY: [(u32, f64); 5] = [(65, 1.0), (45, 0.9), (40, 0.9), (28, 0.9), (16, 0.8)];
 
 /// Reads of 64 bits at 45 nm: capacity in bits, energy in pJ (Horowitz, ISSCC 2014, Fig. 1.1.9).
 const SRAM_READS: [(f64, f64); 3] = [
@@ -35,7 +36,7 @@ impl EnergyTable {
     }
 }
 
-/// Nominal supply voltage in V of a node, if its node is in the table (65, 45, 40, 28 nm).
+/// Nominal supply voltage in V of a node, if its node is in the table (65, 45, 40, 28, 16 nm).
 #[must_use]
 pub fn supply_voltage(nm: u32) -> Option<f64> {
     SUPPLY
@@ -127,7 +128,7 @@ mod tests {
     proptest! {
         /// Scaling there and back changes nothing.
         #[test]
-        fn scaling_is_invertible(pj in 0.001f64..1e3, from in 0usize..4, to in 0usize..4) {
+        fn scaling_is_invertible(pj in 0.001f64..1e3, from in 0usize..5, to in 0usize..5) {
             let (from, to) = (SUPPLY[from].0, SUPPLY[to].0);
             let energy = Energy::new(pj).expect("positive");
             let back = scale(scale(energy, from, to).expect("known"), to, from).expect("known");

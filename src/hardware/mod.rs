@@ -15,7 +15,7 @@ pub use citations::{Citation, citations};
 pub use energy::{scale, sram_read_per_bit, supply_voltage};
 pub use engine::{
     BitFusion, BitSerial, Dataflow, DotProduct, EngineKind, FeaturePort, Flexible, Partition, RowStationary,
-    RunLength, SerialOperand, Slices, Structured, Synchronisation, Systolic,
+    RunLength, Scatter, SerialOperand, Slices, Structured, Synchronisation, Systolic,
 };
 pub use profile::{
     EnergyTable, Engine, Fpga, MacEnergy, Memory, MemoryKind, Profile, SiliconArea, Sourced, TensorKind,

@@ -41,6 +41,7 @@ const SHIPPED: &[Shipped] = shipped![
     "eyeriss-65nm",
     "nm-like",
     "nvdla-like-28nm",
+    "scnn-like-16nm",
     "sigma-like-28nm",
     "tpu-v1-28nm",
     "zynq-7020"

@@ -9,5 +9,6 @@ pub(crate) mod contiguous;
 pub(crate) mod encoder;
 pub(crate) mod flexible;
 pub(crate) mod interleaved;
+pub(crate) mod scatter;
 pub(crate) mod structured;
 pub(crate) mod systolic;

@@ -6,6 +6,7 @@ mod bit_serial;
 mod dot_product;
 mod flexible;
 mod row_stationary;
+mod scatter;
 mod slices;
 mod structured;
 mod systolic;
@@ -15,6 +16,7 @@ pub use bit_serial::{BitSerial, SerialOperand};
 pub use dot_product::DotProduct;
 pub use flexible::Flexible;
 pub use row_stationary::{RowStationary, RunLength};
+pub use scatter::Scatter;
 pub use slices::{FeaturePort, Partition, Slices, Synchronisation};
 pub use structured::Structured;
 pub use systolic::{Dataflow, Systolic};
@@ -30,6 +32,7 @@ use bit_serial::RawBitSerial;
 use dot_product::RawDotProduct;
 use flexible::RawFlexible;
 use row_stationary::RawRowStationary;
+use scatter::RawScatter;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use slices::RawSlices;
@@ -90,6 +93,8 @@ pub enum EngineKind {
     BitFusion(BitFusion),
     /// Units that take one operand bit by bit.
     BitSerial(BitSerial),
+    /// PEs that scatter Cartesian products of non-zeros over banked accumulators (SCNN).
+    Scatter(Scatter),
 }
 
 /// One way an array runs a layer: exactly one of the tables that say what it is.
@@ -120,6 +125,8 @@ pub(crate) struct RawEngine {
     pub(crate) bit_fusion: Option<RawBitFusion>,
     /// Units that take one operand bit by bit.
     pub(crate) bit_serial: Option<RawBitSerial>,
+    /// PEs that scatter Cartesian products of non-zeros over banked accumulators.
+    pub(crate) scatter: Option<RawScatter>,
 }
 
 impl RawEngine {
@@ -166,12 +173,17 @@ impl RawEngine {
                 .as_ref()
                 .map(|s| s.read(reader).map(EngineKind::BitSerial)),
         );
+        kinds.extend(
+            self.scatter
+                .as_ref()
+                .map(|s| s.read(reader).map(EngineKind::Scatter)),
+        );
         kinds
     }
 }
 
 /// Names of the tables, for errors.
-const TABLES: &str = "`systolic`, `slices`, `row-stationary`, `dot-product`, `flexible`, `structured`, `bit-fusion` or `bit-serial`";
+const TABLES: &str = "`systolic`, `slices`, `row-stationary`, `dot-product`, `flexible`, `structured`, `bit-fusion`, `bit-serial` or `scatter`";
 
 impl EngineKind {
     fn form(&self) -> &dyn EngineForm {
@@ -184,6 +196,7 @@ impl EngineKind {
             Self::Structured(engine) => engine,
             Self::BitFusion(engine) => engine,
             Self::BitSerial(engine) => engine,
+            Self::Scatter(engine) => engine,
         }
     }
 

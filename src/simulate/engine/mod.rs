@@ -5,6 +5,7 @@ mod bit_serial;
 mod dot_product;
 mod flexible;
 mod row_stationary;
+mod scatter;
 mod slices;
 mod structured;
 mod systolic;
@@ -131,5 +132,6 @@ pub(super) fn model(kind: &EngineKind) -> &dyn ArrayEngine {
         EngineKind::Structured(engine) => engine,
         EngineKind::BitFusion(engine) => engine,
         EngineKind::BitSerial(engine) => engine,
+        EngineKind::Scatter(engine) => engine,
     }
 }
