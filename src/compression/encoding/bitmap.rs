@@ -1,5 +1,6 @@
 //! One bit per position, row-major, then the codes.
 
+use super::bits::halves;
 use super::{BitReader, BitWriter, Coder, DecodeError, Layout, Size};
 use crate::compression::Mask;
 
@@ -19,7 +20,7 @@ impl Coder for Bitmap {
     fn write(&self, out: &mut BitWriter, mask: &Mask, codes: &[u32], value_bits: u32) {
         let mut left = mask.len();
         for &word in mask.words() {
-            for half in [word as u32, (word >> 32) as u32] {
+            for half in halves(word) {
                 let width = left.min(32);
                 out.write(half, width as u32);
                 left -= width;

@@ -30,8 +30,9 @@ impl BitWriter {
 
     /// Appends the lowest `width` (at most 64) bits of an index.
     pub(super) fn write_wide(&mut self, index: usize, width: u32) {
-        self.write(index as u32, width.min(32));
-        self.write((index as u64 >> 32) as u32, width.saturating_sub(32));
+        let [low, high] = halves(index as u64);
+        self.write(low, width.min(32));
+        self.write(high, width.saturating_sub(32));
     }
 
     /// The stream, its last byte filled up with zeros.
@@ -42,6 +43,12 @@ impl BitWriter {
         }
         self.bytes
     }
+}
+
+/// The lower and the upper 32 bits of a word.
+pub(super) fn halves(word: u64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
+    [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
 }
 
 /// Reads fields of up to 32 bits.

@@ -3,7 +3,6 @@
 use super::{EngineForm, EngineKind, doubled};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
-use crate::hardware::resources::{Family, Multiplier, Resources, ResourcesError, Widths};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -77,27 +76,10 @@ impl EngineForm for BitFusion {
     }
 
     fn changes(&self, cause: &str) -> Vec<(String, EngineKind)> {
-        let twice = |(what, changed): (String, u32), set: fn(&mut Self, u32)| {
-            let mut other = *self;
-            set(&mut other, changed);
-            (what, EngineKind::BitFusion(other))
-        };
+        let twice = |what, count| doubled(self, EngineKind::BitFusion, what, count);
         match cause {
-            "compute" | "unused" => vec![
-                twice(doubled("rows", self.rows), |a, n| a.rows = n),
-                twice(doubled("columns", self.cols), |a, n| a.cols = n),
-            ],
+            "compute" | "unused" => vec![twice("rows", |a| &mut a.rows), twice("columns", |a| &mut a.cols)],
             _ => Vec::new(),
         }
-    }
-
-    fn resources(
-        &self,
-        name: &str,
-        _: Family,
-        _: Widths,
-        _: Multiplier,
-    ) -> Result<Resources, ResourcesError> {
-        Err(ResourcesError::UnknownArray { engine: name.into() })
     }
 }

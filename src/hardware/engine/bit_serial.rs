@@ -3,7 +3,6 @@
 use super::{EngineForm, EngineKind, doubled};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
-use crate::hardware::resources::{Family, Multiplier, Resources, ResourcesError, Widths};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -111,28 +110,14 @@ impl EngineForm for BitSerial {
     }
 
     fn changes(&self, cause: &str) -> Vec<(String, EngineKind)> {
-        let twice = |(what, changed): (String, u32), set: fn(&mut Self, u32)| {
-            let mut other = *self;
-            set(&mut other, changed);
-            (what, EngineKind::BitSerial(other))
-        };
+        let twice = |what, count| doubled(self, EngineKind::BitSerial, what, count);
         match cause {
             "compute" | "unused" => vec![
-                twice(doubled("rows", self.rows), |a, n| a.rows = n),
-                twice(doubled("columns", self.cols), |a, n| a.cols = n),
-                twice(doubled("lanes", self.lanes), |a, n| a.lanes = n),
+                twice("rows", |a| &mut a.rows),
+                twice("columns", |a| &mut a.cols),
+                twice("lanes", |a| &mut a.lanes),
             ],
             _ => Vec::new(),
         }
-    }
-
-    fn resources(
-        &self,
-        name: &str,
-        _: Family,
-        _: Widths,
-        _: Multiplier,
-    ) -> Result<Resources, ResourcesError> {
-        Err(ResourcesError::UnknownArray { engine: name.into() })
     }
 }

@@ -98,36 +98,16 @@ impl EngineForm for DotProduct {
     }
 
     fn changes(&self, cause: &str) -> Vec<(String, EngineKind)> {
-        let kernels = || {
-            let (what, kernels) = doubled("kernels", self.kernels);
-            (what, EngineKind::DotProduct(Self { kernels, ..*self }))
-        };
-        let channels = || {
-            let (what, channels) = doubled("channels", self.channels);
-            (what, EngineKind::DotProduct(Self { channels, ..*self }))
-        };
+        let twice = |what, count| doubled(self, EngineKind::DotProduct, what, count);
         match cause {
-            "compute" | "unused" => vec![kernels(), channels()],
-            "fill_drain" => {
-                let (more, weights_per_cycle) = doubled("weights a cycle", self.weights_per_cycle);
-                let (sums, accumulators) = doubled("accumulators", self.accumulators);
-                vec![
-                    (
-                        more,
-                        EngineKind::DotProduct(Self {
-                            weights_per_cycle,
-                            ..*self
-                        }),
-                    ),
-                    (
-                        sums,
-                        EngineKind::DotProduct(Self {
-                            accumulators,
-                            ..*self
-                        }),
-                    ),
-                ]
-            }
+            "compute" | "unused" => vec![
+                twice("kernels", |a| &mut a.kernels),
+                twice("channels", |a| &mut a.channels),
+            ],
+            "fill_drain" => vec![
+                twice("weights a cycle", |a| &mut a.weights_per_cycle),
+                twice("accumulators", |a| &mut a.accumulators),
+            ],
             _ => Vec::new(),
         }
     }

@@ -3,7 +3,6 @@
 use super::{EngineForm, EngineKind, doubled};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
-use crate::hardware::resources::{Family, Multiplier, Resources, ResourcesError, Widths};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -117,33 +116,12 @@ impl EngineForm for Flexible {
     }
 
     fn changes(&self, cause: &str) -> Vec<(String, EngineKind)> {
-        let twice = |(what, changed): (String, u32), set: fn(&mut Self, u32)| {
-            let mut other = *self;
-            set(&mut other, changed);
-            (what, EngineKind::Flexible(other))
-        };
+        let twice = |what, count| doubled(self, EngineKind::Flexible, what, count);
         match cause {
-            "compute" | "unused" => vec![twice(doubled("multipliers", self.multipliers), |a, n| {
-                a.multipliers = n;
-            })],
-            "imbalance" => vec![twice(doubled("output lines", self.output_lines), |a, n| {
-                a.output_lines = n;
-            })],
-            "fill_drain" | "feature_port" => vec![twice(
-                doubled("distribution words", self.distribution_words),
-                |a, n| a.distribution_words = n,
-            )],
+            "compute" | "unused" => vec![twice("multipliers", |a| &mut a.multipliers)],
+            "imbalance" => vec![twice("output lines", |a| &mut a.output_lines)],
+            "fill_drain" | "feature_port" => vec![twice("distribution words", |a| &mut a.distribution_words)],
             _ => Vec::new(),
         }
-    }
-
-    fn resources(
-        &self,
-        name: &str,
-        _: Family,
-        _: Widths,
-        _: Multiplier,
-    ) -> Result<Resources, ResourcesError> {
-        Err(ResourcesError::UnknownArray { engine: name.into() })
     }
 }

@@ -58,20 +58,31 @@ trait EngineForm {
     /// engine with the change.
     fn changes(&self, cause: &str) -> Vec<(String, EngineKind)>;
 
-    /// What its PEs take of an FPGA. `name` is the engine's, for errors.
+    /// What its PEs take of an FPGA. `name` is the engine's, for errors; an engine without an FPGA form refuses.
     fn resources(
         &self,
         name: &str,
-        family: Family,
-        widths: Widths,
-        multiplier: Multiplier,
-    ) -> Result<Resources, ResourcesError>;
+        _: Family,
+        _: Widths,
+        _: Multiplier,
+    ) -> Result<Resources, ResourcesError> {
+        Err(ResourcesError::UnknownArray { engine: name.into() })
+    }
 }
 
-/// A count and its double, in words: `banks 4 → 8`.
-fn doubled(what: &str, count: u32) -> (String, u32) {
+/// An engine with one count doubled, and the change in words: `banks 4 → 8`.
+fn doubled<E: Clone>(
+    engine: &E,
+    kind: fn(E) -> EngineKind,
+    what: &str,
+    count: fn(&mut E) -> &mut u32,
+) -> (String, EngineKind) {
+    let mut changed = engine.clone();
+    let count = count(&mut changed);
     let twice = count.saturating_mul(2);
-    (format!("{what} {count} → {twice}"), twice)
+    let words = format!("{what} {count} → {twice}");
+    *count = twice;
+    (words, kind(changed))
 }
 
 /// The engines.

@@ -217,39 +217,20 @@ impl EngineForm for RowStationary {
     }
 
     fn changes(&self, cause: &str) -> Vec<(String, EngineKind)> {
-        let mut changes = Vec::new();
-        let mut change = |(what, changed): (String, u32), set: fn(&mut Self, u32)| {
-            let mut other = self.clone();
-            set(&mut other, changed);
-            changes.push((what, EngineKind::RowStationary(other)));
-        };
+        let twice = |what, count| doubled(self, EngineKind::RowStationary, what, count);
         match cause {
-            "compute" | "unused" => {
-                change(doubled("columns", self.cols), |a, n| a.cols = n);
-                change(doubled("rows", self.rows), |a, n| a.rows = n);
-            }
-            "feature_port" => {
-                change(doubled("partial sums a cycle", self.psums_per_cycle), |a, n| {
-                    a.psums_per_cycle = n;
-                });
-                change(doubled("inputs a cycle", self.inputs_per_cycle), |a, n| {
-                    a.inputs_per_cycle = n;
-                });
-            }
-            "fill_drain" => {
-                change(doubled("weights a cycle", self.weights_per_cycle), |a, n| {
-                    a.weights_per_cycle = n;
-                });
-                change(doubled("inputs a cycle", self.inputs_per_cycle), |a, n| {
-                    a.inputs_per_cycle = n;
-                });
-                change(doubled("filter words", self.filter_words), |a, n| {
-                    a.filter_words = n;
-                });
-            }
-            _ => {}
+            "compute" | "unused" => vec![twice("columns", |a| &mut a.cols), twice("rows", |a| &mut a.rows)],
+            "feature_port" => vec![
+                twice("partial sums a cycle", |a| &mut a.psums_per_cycle),
+                twice("inputs a cycle", |a| &mut a.inputs_per_cycle),
+            ],
+            "fill_drain" => vec![
+                twice("weights a cycle", |a| &mut a.weights_per_cycle),
+                twice("inputs a cycle", |a| &mut a.inputs_per_cycle),
+                twice("filter words", |a| &mut a.filter_words),
+            ],
+            _ => Vec::new(),
         }
-        changes
     }
 
     fn resources(

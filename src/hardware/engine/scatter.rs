@@ -4,7 +4,6 @@
 use super::{EngineForm, EngineKind, doubled};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
-use crate::hardware::resources::{Family, Multiplier, Resources, ResourcesError, Widths};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -162,43 +161,27 @@ impl EngineForm for Scatter {
     }
 
     fn changes(&self, cause: &str) -> Vec<(String, EngineKind)> {
-        let twice = |(what, changed): (String, u32), set: fn(&mut Self, u32)| {
-            let mut other = *self;
-            set(&mut other, changed);
-            (what, EngineKind::Scatter(other))
-        };
+        let twice = |what, count| doubled(self, EngineKind::Scatter, what, count);
         match cause {
             "compute" => vec![
-                twice(doubled("PE rows", self.rows), |a, n| a.rows = n),
-                twice(doubled("weights a cycle", self.weights), |a, n| a.weights = n),
+                twice("PE rows", |a| &mut a.rows),
+                twice("weights a cycle", |a| &mut a.weights),
             ],
             // wider output-channel groups fill the last vector of weights better
-            "unused" | "imbalance" => vec![twice(
-                doubled("output channels together", self.output_channels),
-                |a, n| a.output_channels = n,
-            )],
+            "unused" | "imbalance" => vec![twice("output channels together", |a| &mut a.output_channels)],
             "feature_port" => {
-                let mut changes = vec![twice(doubled("banks", self.banks), |a, n| a.banks = n)];
-                let depth = self.queue_depth;
-                let deeper = if depth == 0 {
-                    ("queues before banks 0 → 4".into(), 4)
+                let queues = if self.queue_depth == 0 {
+                    let deeper = Self {
+                        queue_depth: 4,
+                        ..*self
+                    };
+                    ("queues before banks 0 → 4".into(), EngineKind::Scatter(deeper))
                 } else {
-                    doubled("queues before banks", depth)
+                    twice("queues before banks", |a| &mut a.queue_depth)
                 };
-                changes.push(twice(deeper, |a, n| a.queue_depth = n));
-                changes
+                vec![twice("banks", |a| &mut a.banks), queues]
             }
             _ => Vec::new(),
         }
-    }
-
-    fn resources(
-        &self,
-        name: &str,
-        _: Family,
-        _: Widths,
-        _: Multiplier,
-    ) -> Result<Resources, ResourcesError> {
-        Err(ResourcesError::UnknownArray { engine: name.into() })
     }
 }
