@@ -8,20 +8,29 @@
 //! | input stationary | K | E | F | 2h + w + T − 2 |
 //! | output stationary | E | F | K | h + w + T − 2 |
 //!
-//! E output positions, K products per output, F output channels. Groups of a convolution run one after another.
+//! E output positions, K products per output, F output channels.
+//!
+//! Weight- and input-stationary arrays run several groups of a convolution at once, on blocks along their diagonal
+//! ([`Diagonal`]); a weight-stationary one also several parts of the output positions, each with a copy of the weights,
+//! as every row has a feed of its own. The folds are then those of a block's rows and columns, for ceil(G / groups)
+//! packs and ceil(E / positions) positions, and take the time of the whole array. Of an output-stationary array the
+//! rows are positions already and an input passes all columns, so that its groups run one after another.
+//!
 //! A dense array multiplies zeros like any other weight, so all its multiplications count as useful.
 //!
 //! Deviation from SCALE-Sim: [`Folds::cycles`] counts cycles; its report prints the index of the last one
 //! ([`Folds::scalesim_total_cycles`]), one less. Its output-stationary SRAM write count has an extra
 //! folds·(h + w), which is not copied.
 
+use super::diagonal::Diagonal;
 use super::{ArrayBits, ArrayEngine, ArrayRun};
 use crate::compression::Mask;
 use crate::hardware::{Dataflow, Systolic};
 use crate::network::LoopNest;
 use crate::simulate::count::fit;
+use crate::simulate::spatial::{self, Room, Spatial};
 use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits};
-use crate::units::{Overflow, product};
+use crate::units::{Overflow, add, product};
 
 /// How one matrix product falls onto an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +169,19 @@ impl Folds {
 
 impl ArrayEngine for Systolic {
     fn run(&self, work: &LayerWork, _: Option<&Mask>, _: &str) -> Result<ArrayRun, SimulateError> {
-        run(*self, work).map_err(SimulateError::overflow(work))
+        spatial::run(self.room(work), work, |split| run(*self, work, split))
+    }
+
+    fn room(&self, work: &LayerWork) -> Room {
+        let copies = self.dataflow == Dataflow::WeightStationary;
+        match self.dataflow {
+            Dataflow::OutputStationary => Room::NONE,
+            _ => Diagonal::room(&work.nest, self.rows.into(), self.cols.into(), copies),
+        }
+    }
+
+    fn splits(&self) -> bool {
+        true
     }
 
     fn pes(&self) -> u64 {
@@ -169,15 +190,17 @@ impl ArrayEngine for Systolic {
 
     fn formula(&self, work: &LayerWork, array: &ArrayRun) -> Vec<String> {
         let gemm = work.nest.gemm();
-        let folds = Folds::new(*self, gemm.m, gemm.k, gemm.n);
-        let (h, w, g) = (self.rows, self.cols, work.nest.g);
+        let split = array.spatial;
+        let (folds, steps) = split_folds(*self, work, split);
+        let (h, w, g) = (folds.array.rows, folds.array.cols, work.nest.g);
+        let blocks = split.blocks();
         let (row, column, time, load) = match self.dataflow {
             Dataflow::WeightStationary => ("K", "F", "E", 2),
             Dataflow::InputStationary => ("K", "E", "F", 2),
             Dataflow::OutputStationary => ("E", "F", "K", 1),
         };
         let lead = if load == 2 { "2h" } else { "h" };
-        vec![
+        let mut lines = vec![
             format!(
                 "E = {} output positions, K = {} products an output, F = {} output channels, {g} groups",
                 gemm.m, gemm.k, gemm.n
@@ -190,27 +213,63 @@ impl ArrayEngine for Systolic {
                 folds.col_folds()
             ),
             format!(
-                "cycles a fold = {lead} + w + {time} − 2 = {} + {w} + {} − 2",
-                load * u64::from(h),
-                folds.t
+                "cycles a fold = {lead} + w + {time} − 2 = {} + {} + {} − 2",
+                load * u64::from(self.rows),
+                self.cols,
+                steps
             ),
-            format!("array cycles = groups · folds · cycles a fold = {}", array.cycles),
+            format!("array cycles = {} · folds · cycles a fold = {}", if blocks == 1 { "groups" } else { "packs" }, array.cycles),
             format!(
                 "mapping efficiency = {row} · {column} / (folds · h · w) = {:.1} %",
-                100.0 * folds.mapping_efficiency()
+                100.0 * folds.mapping_efficiency() / blocks as f64
             ),
-        ]
+        ];
+        if blocks > 1 {
+            lines.insert(
+                1,
+                format!(
+                    "blocks along the diagonal = {} groups · {} parts of the positions, each of h · w = {h} · {w} PEs; packs = ceil({g} / {}) = {}",
+                    split.groups,
+                    split.positions,
+                    split.groups,
+                    g.div_ceil(split.groups)
+                ),
+            );
+        }
+        lines
     }
 }
 
-fn run(array: Systolic, work: &LayerWork) -> Result<ArrayRun, Overflow> {
+/// The folds of a group on its blocks: rows and columns of a block, the time of the whole array.
+fn split_folds(array: Systolic, work: &LayerWork, split: Spatial) -> (Folds, u64) {
+    let gemm = work.nest.gemm();
+    let diagonal = Diagonal::new(&work.nest, split);
+    let share = |extent: u32| diagonal.share(extent.into()) as u32; // no more than the extent
+    let block = Systolic {
+        rows: share(array.rows),
+        cols: share(array.cols),
+        ..array
+    };
+    let folds = Folds::new(block, gemm.m, gemm.k, gemm.n);
+    let time = if array.dataflow == Dataflow::WeightStationary {
+        folds.t.div_ceil(split.positions)
+    } else {
+        folds.t
+    };
+    (folds, time)
+}
+
+fn run(array: Systolic, work: &LayerWork, split: Spatial) -> Result<ArrayRun, Overflow> {
     let LoopNest { g, .. } = work.nest;
     let gemm = work.nest.gemm();
-    let folds = Folds::new(array, gemm.m, gemm.k, gemm.n);
+    let diagonal = Diagonal::new(&work.nest, split);
+    let (folds, time) = split_folds(array, work, split);
+    let steps = product(&[diagonal.packs(), folds.count()?])?;
+    let whole = Folds { t: time, array, ..folds };
     let peak = array.pes();
     let macs = work.nest.macs();
-    let cycles = product(&[g, folds.cycles()?])?;
-    let streaming = product(&[g, folds.count()?, folds.t])?;
+    let cycles = product(&[steps, whole.cycles_per_fold()?])?;
+    let streaming = product(&[steps, time])?;
     let compute = macs / peak;
     let causes = Causes {
         compute,
@@ -229,19 +288,26 @@ fn run(array: Systolic, work: &LayerWork) -> Result<ArrayRun, Overflow> {
         macs,
         decoded: 0,
         // per multiplication one moving operand goes on to the neighbour, and one partial sum or second operand
-        hops: product(&[2, macs])?,
+        hops: add(
+            product(&[2, macs])?,
+            product(&[
+                folds.col_folds(),
+                diagonal.passing(folds.sr, folds.t, folds.array.cols.into())?,
+            ])?,
+        )?,
         stored: StoredBits {
             weights: product(&[work.nest.weights(), weight_bits])?,
             indices: 0,
         },
         bits: ArrayBits {
-            weights: product(&[g, words.filter_reads, weight_bits])?,
+            weights: product(&[g, words.filter_reads, diagonal.copies(folds.t), weight_bits])?,
             indices: 0,
             inputs: product(&[g, words.ifmap_reads, act_bits])?,
             outputs_written: outputs,
             outputs_read: outputs - finished,
         },
         peak,
+        spatial: split,
         ..ArrayRun::default()
     })
 }

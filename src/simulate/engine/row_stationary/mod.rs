@@ -21,6 +21,7 @@ use crate::compression::Mask;
 use crate::hardware::{RowStationary, RunLength};
 use crate::simulate::Mapping;
 use crate::simulate::count::{Portion, fit};
+use crate::simulate::spatial::Spatial;
 use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits};
 use crate::units::{Overflow, product};
 use mapping::{Banks, Misfit, window_rows};
@@ -99,6 +100,7 @@ fn run(
             outputs_read: product(&[totals.psums_in, act])?,
         },
         peak,
+        spatial: Spatial::ONE,
         mapping: Some(loops::form(engine, work, mapping)?),
         transfers: Some(transfers(engine, work, mapping, &totals)?),
     })
