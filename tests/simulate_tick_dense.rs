@@ -11,7 +11,7 @@ use common::{engine, profile, work};
 use cosparse::hardware::{DotProduct, EngineKind, Profile, RowStationary};
 use cosparse::network::LoopNest;
 use cosparse::simulate::{
-    ArrayRun, LayerWork, RowStationaryMapping, SimulateError, Weights, array, layer_on,
+    ArrayRun, LayerWork, RowStationaryMapping, SimulateError, Spatial, Weights, array, layer_on,
 };
 use cosparse::units::Capacity;
 use proptest::prelude::*;
@@ -163,12 +163,25 @@ proptest! {
     #[test]
     fn dot_product_trees(
         nest in nest(),
-        (kernels, channels, accumulators) in (1..6u32, 1..6u32, 1..30u32),
+        (kernels, channels, accumulators) in (1..9u32, 1..9u32, 1..30u32),
         (weights_per_cycle, latency) in (1..9u32, 1..5u32),
+        (groups, columns, single) in (1..5u64, 1..4u64, any::<bool>()),
     ) {
         let trees = DotProduct { kernels, channels, accumulators, weights_per_cycle, latency };
-        let ticked = dot_product::run(trees, &nest, &weight, &input);
-        let run = array(&work(nest, Weights::Density(1.0)), &on(EngineKind::DotProduct(trees)), 0, None).expect("a run");
+        let nest = if single { LoopNest { g: 1, dilation: [nest.dilation[0], 1], ..nest } } else { nest };
+        // a split that the array has room for
+        let split = Spatial {
+            groups: groups.min(nest.g).min(u64::from(kernels.min(channels))),
+            positions: 1,
+            columns: if single { columns.min(nest.s).min(u64::from(channels) / nest.c).max(1) } else { 1 },
+        };
+        let ticked = dot_product::run(trees, split, &nest, &weight, &input);
+        let free = work(nest, Weights::Density(1.0));
+        let pinned = LayerWork { mapping: Some(split.into()), ..free };
+        let profile = on(EngineKind::DotProduct(trees));
+        let run = array(&pinned, &profile, 0, None).expect("a run");
+        // without a split none of so many groups is faster
+        prop_assert!(split.columns > 1 || array(&free, &profile, 0, None).expect("a run").cycles <= run.cycles);
         prop_assert_eq!(run.cycles, ticked.cycles);
         prop_assert_eq!(run.causes.compute + run.causes.unused, ticked.streaming);
         prop_assert_eq!(run.macs, ticked.macs);
@@ -233,7 +246,7 @@ proptest! {
     }
 }
 
-/// A depthwise layer has one channel and one kernel a group: the rest of the array is unused.
+/// A depthwise layer has one channel and one kernel a group: a tree and a lane each, 8 groups at once.
 #[test]
 fn depthwise_layers_leave_lanes_unused() {
     let nest = LoopNest {
@@ -257,13 +270,16 @@ fn depthwise_layers_leave_lanes_unused() {
         latency: 4,
     };
     let run = array(&work, &on(EngineKind::DotProduct(trees)), 0, None).expect("a run");
-    // one multiplication a cycle of 128: 32·9·144 steps, and the first weight and the latency
-    let steps = 32 * 9 * 144;
+    // eight multiplications a cycle of 128: 32 / 8 · 9·144 steps, and the first weights and the latency
+    let steps = 4 * 9 * 144;
     assert_eq!(run.cycles, steps + 1 + 4);
     assert_eq!(
         (run.causes.compute, run.causes.unused),
-        (steps / 128, steps - steps / 128)
+        (steps / 16, steps - steps / 16)
     );
+    let mapping = Some(Spatial::ONE.into());
+    let alone = array(&LayerWork { mapping, ..work }, &on(EngineKind::DotProduct(trees)), 0, None);
+    assert_eq!(alone.expect("a run").cycles, 8 * steps + 1 + 4);
     let eyeriss = cosparse::hardware::zoo::find("eyeriss-65nm")
         .expect("shipped")
         .profile()
