@@ -6,8 +6,8 @@ mod common;
 
 use common::{buffer, dram, engine, profile, slices, systolic, work};
 use cosparse::hardware::{
-    BitFusion, BitSerial, Dataflow, DotProduct, EngineKind, Flexible, MemoryKind, Profile, SerialOperand, Slices,
-    TensorKind, zoo,
+    BitFusion, BitSerial, Dataflow, DotProduct, EngineKind, Flexible, MemoryKind, Profile, SerialOperand,
+    Slices, TensorKind, zoo,
 };
 use cosparse::network::{Layer, LoopNest, Workload};
 use cosparse::simulate::{
@@ -128,7 +128,11 @@ fn splits(nest: &LoopNest) -> Vec<Spatial> {
     for groups in 1..=nest.g {
         for positions in 1..=nest.gemm().m.min(6) {
             for columns in 1..=nest.s {
-                all.push(Spatial { groups, positions, columns });
+                all.push(Spatial {
+                    groups,
+                    positions,
+                    columns,
+                });
             }
         }
     }
@@ -219,7 +223,10 @@ fn pinned(word: &str) -> Mapping {
         order: TileOrder::ChannelsOuter,
     };
     for part in word.split(' ') {
-        match part.split_once('=').map(|(key, count)| (key, count.parse().expect("a count"))) {
+        match part
+            .split_once('=')
+            .map(|(key, count)| (key, count.parse().expect("a count")))
+        {
             Some(("groups", count)) => split.groups = count,
             Some(("positions", count)) => split.positions = count,
             Some(("kernel-columns", count)) => split.columns = count,

@@ -278,7 +278,12 @@ fn depthwise_layers_leave_lanes_unused() {
         (steps / 16, steps - steps / 16)
     );
     let mapping = Some(Spatial::ONE.into());
-    let alone = array(&LayerWork { mapping, ..work }, &on(EngineKind::DotProduct(trees)), 0, None);
+    let alone = array(
+        &LayerWork { mapping, ..work },
+        &on(EngineKind::DotProduct(trees)),
+        0,
+        None,
+    );
     assert_eq!(alone.expect("a run").cycles, 8 * steps + 1 + 4);
     let eyeriss = cosparse::hardware::zoo::find("eyeriss-65nm")
         .expect("shipped")

@@ -275,7 +275,9 @@ fn operands(nest: &LoopNest, weight_bits: u32, activation_bits: u32, seed: u64) 
             .collect()
     };
     let weights = (0..nest.g).map(|_| matrix(gemm.k, gemm.n, weight_bits)).collect();
-    let inputs = (0..nest.g).map(|_| matrix(gemm.m, gemm.k, activation_bits)).collect();
+    let inputs = (0..nest.g)
+        .map(|_| matrix(gemm.m, gemm.k, activation_bits))
+        .collect();
     [weights, inputs]
 }
 

@@ -4,7 +4,7 @@ use super::cost::{Causes, EnergyBreakdown, LayerCost, StoredBits};
 use super::engine::{self, ArrayRun};
 use super::error::SimulateError;
 use super::memory::{Layout, MemoryRun};
-use super::spatial::Spatial;
+use super::spatial::{self, Room, Spatial};
 use super::work::{LayerWork, Mapping, Weights};
 use super::{energy, memory};
 use crate::compression::Mask;
@@ -319,7 +319,8 @@ pub(super) struct Settled {
 }
 
 /// The array's run with the memories around it: in the split that is pinned; in the best of all by the measure that is
-/// searched for; or in the one of the fewest array cycles, unless its tiles make it slower than one group after another.
+/// searched for; or in as many groups at once as take the fewest cycles, of equals the fewest, among those of which no
+/// fewer are as fast on the array and move as few bits at its edge. One group after another is always among them.
 pub(super) fn settle(
     work: &LayerWork,
     profile: &Profile,
@@ -340,20 +341,36 @@ pub(super) fn settle(
         let mapping = Some(Mapping::Spatial(split, tiling));
         model.run(&LayerWork { mapping, ..*work }, None, &unit.name)
     };
-    let array = model.run(work, None, &unit.name)?;
-    let chosen = array.spatial;
-    let mut settled = around(array);
-    if work.mapping.and_then(Mapping::spatial).is_some() || !model.splits() {
-        return settled;
+    let room = model.room(work);
+    if work.mapping.and_then(Mapping::spatial).is_some() || room == Room::NONE {
+        return around(model.run(work, None, &unit.name)?);
     }
-    if chosen != Spatial::ONE {
-        // the larger tiles that groups at once need may not fit, or load more
-        let alone = around(split(Spatial::ONE)?);
-        settled = match (settled, alone) {
-            (Ok(settled), Ok(alone)) if alone.figures.cycles < settled.figures.cycles => Ok(alone),
-            (Ok(settled), _) => Ok(settled),
-            (Err(_), alone) => alone,
+    let alone = split(Spatial::ONE)?;
+    let mut front = vec![(alone.cycles, alone.bits.total(), 1)];
+    let mut settled = around(alone);
+    for groups in 2..=spatial::most_groups(room, work) {
+        // a count that overflows is no candidate
+        let Ok(array) = split(Spatial::groups(groups)) else {
+            continue;
         };
+        let (cycles, bits) = (array.cycles, array.bits.total());
+        if front.iter().all(|&(c, b, _)| cycles < c || bits < b) {
+            front.push((cycles, bits, groups));
+        }
+    }
+    front.sort_unstable_by_key(|&(cycles, _, groups)| (cycles, groups));
+    for (cycles, _, groups) in front {
+        if groups == 1 || settled.as_ref().is_ok_and(|s| cycles > s.figures.cycles) {
+            continue;
+        }
+        // the larger tiles that groups at once need may not fit, or load more
+        let Ok(found) = split(Spatial::groups(groups)).and_then(around) else {
+            continue;
+        };
+        let rank = |s: &Settled| (s.figures.cycles, s.array.spatial.groups);
+        if settled.as_ref().map_or(true, |s| rank(&found) < rank(s)) {
+            settled = Ok(found);
+        }
     }
     let (Some(Mapping::Searched(pick)), Ok(first)) = (work.mapping, &settled) else {
         return settled;
@@ -362,7 +379,7 @@ pub(super) fn settle(
     let first = first.array.spatial;
     let widths = (work.weight_bits, work.activation_bits);
     let mut candidates: Vec<(f64, Spatial)> = Vec::new();
-    for other in model.room(work).all().filter(|other| *other != first) {
+    for other in room.all().filter(|other| *other != first) {
         // a count that overflows is no candidate
         let Ok(array) = split(other) else { continue };
         let Ok(memory) = memory::least(work, &array, layout) else {

@@ -115,7 +115,9 @@ impl LayerMapping {
         }
         let tiled = sizes.iter().any(|(_, at)| at.is_some()) || self.order.is_some();
         let is_split = split.iter().any(|(_, at)| at.is_some());
-        if let (true, Some((key, Some(at)))) = (tiled || is_split, letters.iter().find(|(_, at)| at.is_some())) {
+        if let (true, Some((key, Some(at)))) =
+            (tiled || is_split, letters.iter().find(|(_, at)| at.is_some()))
+        {
             faults.push(at.fault(
                 format!(
                     "layer `{name}` has {} and `{key}`, which belongs to a row-stationary mapping",
@@ -152,15 +154,13 @@ impl LayerMapping {
             return Err(faults);
         }
         let count = |at: &Option<At<u64>>| at.as_ref().map_or(1, |at| at.value);
-        let tiling = self.order.as_ref().map(|order| {
-            Tiling {
-                channels: count(&self.channels),
-                rows: count(&self.rows),
-                order: match order.value {
-                    OrderWord::ChannelsOuter => TileOrder::ChannelsOuter,
-                    OrderWord::RowsOuter => TileOrder::RowsOuter,
-                },
-            }
+        let tiling = self.order.as_ref().map(|order| Tiling {
+            channels: count(&self.channels),
+            rows: count(&self.rows),
+            order: match order.value {
+                OrderWord::ChannelsOuter => TileOrder::ChannelsOuter,
+                OrderWord::RowsOuter => TileOrder::RowsOuter,
+            },
         });
         let spatial = Spatial {
             groups: count(&self.groups),

@@ -129,9 +129,17 @@ impl Room {
     }
 }
 
+/// The most groups that an unpinned split has: tiles that are pinned hold at least those that run at once.
+pub(super) fn most_groups(room: Room, work: &LayerWork) -> u64 {
+    let held = match work.mapping.and_then(Mapping::tiling) {
+        Some(tiling) => tiling.channels / work.nest.k,
+        None => u64::MAX,
+    };
+    room.most.groups.min(room.blocks).min(held)
+}
+
 /// A layer in the split that is pinned, or else in that with the fewest array cycles, of equals the fewest groups:
-/// output positions and kernel columns are split by [`Mapping::Searched`] or a pinned split alone. Tiles that are
-/// pinned hold at least the groups that run at once.
+/// output positions and kernel columns are split by [`Mapping::Searched`] or a pinned split alone.
 pub(super) fn run(
     room: Room,
     work: &LayerWork,
@@ -141,12 +149,8 @@ pub(super) fn run(
     if let Some(split) = work.mapping.and_then(Mapping::spatial) {
         return run(split).map_err(overflow);
     }
-    let held = match work.mapping.and_then(Mapping::tiling) {
-        Some(tiling) => tiling.channels / work.nest.k,
-        None => u64::MAX,
-    };
     let mut best = run(Spatial::ONE).map_err(overflow)?;
-    for groups in 2..=room.most.groups.min(room.blocks).min(held) {
+    for groups in 2..=most_groups(room, work) {
         // a count that overflows is no candidate
         if let Ok(found) = run(Spatial::groups(groups))
             && found.cycles < best.cycles

@@ -79,9 +79,16 @@ fn pack(
     let (h, w) = (array.rows as usize, array.cols as usize);
     let all = (split.groups * split.positions) as usize;
     let (block_h, block_w) = (h / all, w / all);
-    let largest = blocks.iter().flatten().max_by_key(|b| b.inputs.len()).expect("a block");
-    let (positions, products, channels) =
-        (largest.inputs.len(), largest.weights.len(), largest.weights[0].len());
+    let largest = blocks
+        .iter()
+        .flatten()
+        .max_by_key(|b| b.inputs.len())
+        .expect("a block");
+    let (positions, products, channels) = (
+        largest.inputs.len(),
+        largest.weights.len(),
+        largest.weights[0].len(),
+    );
     let fused = ((8 / widths.0.min(8)) * (8 / widths.1.min(8))) as usize;
     // the passes of a position: which part of the weight with which part of the input
     let passes: Vec<(usize, usize)> = (0..widths.0.div_ceil(8) as usize)
@@ -89,7 +96,11 @@ fn pack(
         .collect();
     let mut outputs: Vec<Matrix> = blocks
         .iter()
-        .map(|block| block.as_ref().map_or_else(Vec::new, |b| vec![vec![0; channels]; b.inputs.len()]))
+        .map(|block| {
+            block
+                .as_ref()
+                .map_or_else(Vec::new, |b| vec![vec![0; channels]; b.inputs.len()])
+        })
         .collect();
     for first in (0..products).step_by(block_h * fused) {
         for channel in (0..channels).step_by(block_w) {
@@ -111,17 +122,23 @@ fn pack(
                     if let (Some((a, block, held)), Some((b, c))) = (row_of(i), col_of(j))
                         && a == b
                     {
-                        ticked.weights_read +=
-                            held.map(|k| u64::from(block.weights[k][c] < 1 << widths.0)).sum::<u64>();
+                        ticked.weights_read += held
+                            .map(|k| u64::from(block.weights[k][c] < 1 << widths.0))
+                            .sum::<u64>();
                     }
                 }
                 ticked.cycles += 1;
             }
             for i in 0..h {
-                let Some((own, block, held)) = row_of(i) else { continue };
+                let Some((own, block, held)) = row_of(i) else {
+                    continue;
+                };
                 let last = (0..w).rev().find(|&j| col_of(j).is_some_and(|(b, _)| b == own));
                 for row in block.inputs {
-                    let read = held.clone().map(|k| u64::from(row[k] < 1 << widths.1)).sum::<u64>();
+                    let read = held
+                        .clone()
+                        .map(|k| u64::from(row[k] < 1 << widths.1))
+                        .sum::<u64>();
                     ticked.inputs_read += read;
                     ticked.hops += read * last.map_or(0, |j| j as u64 + 1);
                 }

@@ -49,8 +49,12 @@ fn held(array: DotProduct, split: Spatial, step: &Step) -> Held {
             let mut lane = 0;
             for column in step.columns.clone() {
                 for channel in step.channels.clone() {
-                    assert!(tree < trees && lane < lanes, "a group keeps to its trees and lanes");
-                    held[block * trees + tree][block * lanes + lane] = Some([group, kernel, channel, step.row, column]);
+                    assert!(
+                        tree < trees && lane < lanes,
+                        "a group keeps to its trees and lanes"
+                    );
+                    held[block * trees + tree][block * lanes + lane] =
+                        Some([group, kernel, channel, step.row, column]);
                     lane += 1;
                 }
             }
@@ -115,7 +119,9 @@ pub(crate) fn run(
                 let mut brought = std::collections::BTreeSet::new();
                 for tree in &trees {
                     for (lane, place) in tree.iter().enumerate() {
-                        let Some([group, _, channel, r, s]) = *place else { continue };
+                        let Some([group, _, channel, r, s]) = *place else {
+                            continue;
+                        };
                         let y = row * nest.stride[0] + r * nest.dilation[0];
                         let x = col * nest.stride[1] + s * nest.dilation[1];
                         let value = input([image, group, channel, y, x]);
@@ -129,7 +135,9 @@ pub(crate) fn run(
                     // lanes without a weight hold zero
                     let weights = tree.iter().map(|place| place.map_or(0, weight));
                     let sum: i64 = weights.zip(&lanes).map(|(w, input)| w * input.unwrap_or(0)).sum();
-                    let Some(&[group, kernel, ..]) = tree.iter().flatten().next() else { continue };
+                    let Some(&[group, kernel, ..]) = tree.iter().flatten().next() else {
+                        continue;
+                    };
                     *ticked.outputs.entry([group, kernel, at]).or_default() += sum;
                     ticked.macs += tree.iter().flatten().count() as u64;
                     ticked.written += u64::from(step.last);

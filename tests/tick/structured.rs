@@ -77,7 +77,10 @@ pub(crate) fn run(
                             continue;
                         };
                         let taken: Vec<_> = list.iter().skip(next).take(at_once).flatten().collect();
-                        assert!(taken.len() <= engine.lanes as usize / split, "no more slots than lanes");
+                        assert!(
+                            taken.len() <= engine.lanes as usize / split,
+                            "no more slots than lanes"
+                        );
                         let ticked = &mut done[block];
                         ticked.slots += taken.len() as u64;
                         for x in x0..(x0 + cols).min(positions) {

@@ -101,10 +101,7 @@ fn stationary(array: Systolic, split: Spatial, blocks: &[Block], ticked: &mut Ti
     let (sr, sc) = (blocks[0].held.len(), blocks[0].held[0].len());
     let time = blocks.iter().map(|b| b.moving.len()).max().expect("a block");
     let [mut moving_reads, mut held_reads] = [0, 0];
-    let mut outputs: Vec<Matrix> = blocks
-        .iter()
-        .map(|b| vec![vec![0; sc]; b.moving.len()])
-        .collect();
+    let mut outputs: Vec<Matrix> = blocks.iter().map(|b| vec![vec![0; sc]; b.moving.len()]).collect();
     for row0 in (0..sr).step_by(block_h) {
         for col0 in (0..sc).step_by(block_w) {
             // block, and row or column in it, of a row or column of the array; those with work only

@@ -55,7 +55,9 @@ impl Diagonal {
     /// Hops of moving operands over the blocks before their own: `words` operands a time step enter each block, for
     /// `time` steps of a group, and a block has `cols` columns.
     pub(super) fn passing(&self, words: u64, time: u64, cols: u64) -> Result<u64, Overflow> {
-        let Spatial { groups, positions, .. } = self.split;
+        let Spatial {
+            groups, positions, ..
+        } = self.split;
         if self.split.blocks() == 1 {
             return Ok(0);
         }

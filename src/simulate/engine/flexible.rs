@@ -273,12 +273,15 @@ impl<'a> Run<'a> {
             // with a single multiplier there is no room for the partial sum beside a weight
             let room = (multipliers - u64::from(carried)).max(1);
             let len = room.min(row.len() - from);
-            self.fold(&[Part {
+            self.fold(
+                &[Part {
                     place,
                     row,
                     from,
                     len,
-                }], carried)?;
+                }],
+                carried,
+            )?;
             from += len;
         }
         Ok(())

@@ -85,6 +85,23 @@ pub struct ArrayBits {
     pub outputs_read: u64,
 }
 
+impl ArrayBits {
+    /// All of them.
+    pub(super) fn total(&self) -> u128 {
+        let Self {
+            weights,
+            indices,
+            inputs,
+            outputs_written,
+            outputs_read,
+        } = *self;
+        [weights, indices, inputs, outputs_written, outputs_read]
+            .map(u128::from)
+            .iter()
+            .sum()
+    }
+}
+
 /// One way an array runs a layer.
 pub(super) trait ArrayEngine {
     /// Runs a checked layer on the array. `activations` is the real pattern of active inputs, of a checked shape

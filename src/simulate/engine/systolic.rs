@@ -218,7 +218,11 @@ impl ArrayEngine for Systolic {
                 self.cols,
                 steps
             ),
-            format!("array cycles = {} · folds · cycles a fold = {}", if blocks == 1 { "groups" } else { "packs" }, array.cycles),
+            format!(
+                "array cycles = {} · folds · cycles a fold = {}",
+                if blocks == 1 { "groups" } else { "packs" },
+                array.cycles
+            ),
             format!(
                 "mapping efficiency = {row} · {column} / (folds · h · w) = {:.1} %",
                 100.0 * folds.mapping_efficiency() / blocks as f64
@@ -265,7 +269,11 @@ fn run(array: Systolic, work: &LayerWork, split: Spatial) -> Result<ArrayRun, Ov
     let diagonal = Diagonal::new(&work.nest, split);
     let (folds, time) = split_folds(array, work, split);
     let steps = product(&[diagonal.packs(), folds.count()?])?;
-    let whole = Folds { t: time, array, ..folds };
+    let whole = Folds {
+        t: time,
+        array,
+        ..folds
+    };
     let peak = array.pes();
     let macs = work.nest.macs();
     let cycles = product(&[steps, whole.cycles_per_fold()?])?;

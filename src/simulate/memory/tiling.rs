@@ -488,7 +488,8 @@ pub(super) fn choose(
                 "a row of {groups} groups at once needs {needed} bits of `{}`, which has {available}",
                 memory.name
             ),
-            cure: "run fewer groups at once; a double-buffered memory holds the tile in use and the next".into(),
+            cure: "run fewer groups at once; a double-buffered memory holds the tile in use and the next"
+                .into(),
         });
     }
     let stays = !work.input_from_dram || !work.output_to_dram;
@@ -558,7 +559,10 @@ pub(super) fn check(
                 "a tile of {} channels does not hold the {groups} groups that run at once, {} channels each",
                 tiling.channels, nest.k
             ),
-            format!("take at least {} channels, or fewer `groups`", search.extents.pack),
+            format!(
+                "take at least {} channels, or fewer `groups`",
+                search.extents.pack
+            ),
         ));
     }
     if search.tiles(tiling) > MAX_TILES {
@@ -634,7 +638,10 @@ pub(super) fn form(extents: &Extents, tiling: Tiling) -> LoopForm {
     let split = extents.spatial.to_string();
     let gap = if split.is_empty() { "" } else { " " };
     LoopForm {
-        word: format!("{split}{gap}channels={channels} rows={rows} {}", tiling.order.word()),
+        word: format!(
+            "{split}{gap}channels={channels} rows={rows} {}",
+            tiling.order.word()
+        ),
         lines,
     }
 }
