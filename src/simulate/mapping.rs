@@ -141,7 +141,7 @@ impl LayerMapping {
             let help = if tiled {
                 "tiles are `channels`, `rows` and `order = \"channels-outer\"` or `\"rows-outer\"`"
             } else {
-                "a row-stationary mapping is `m`, `n`, `e`, `p`, `q`, `r` and `t`; tiles are `channels`, `rows` and `order`"
+                "a row-stationary mapping is `m`, `n`, `e`, `p`, `q`, `r` and `t`; tiles are `channels`, `rows` and `order`; a spatial split is any of `groups`, `positions` and `kernel-columns`"
             };
             let keys: Vec<String> = missing.iter().map(|key| format!("`{key}`")).collect();
             faults.push(Fault::new(

@@ -626,9 +626,12 @@ pub(super) fn form(extents: &Extents, tiling: Tiling) -> LoopForm {
     } = extents.spatial;
     let all = &extents.nest;
     if all.g > 1 || extents.spatial != Spatial::ONE {
-        let mut parts = vec![format!("{groups} of {} groups at once", all.g)];
+        let mut parts = Vec::new();
+        if all.g > 1 {
+            parts.push(format!("{groups} of {} groups at once", all.g));
+        }
         if positions > 1 {
-            parts.push(format!("{positions} copies on parts of the positions"));
+            parts.push(format!("{positions} parts of the positions at once"));
         }
         if columns > 1 {
             parts.push(format!("{columns} of {} kernel columns at once", all.s));
