@@ -162,6 +162,22 @@ fn groups_side_by_side_are_never_slower() {
                     let searched = layer_on(&LayerWork { mapping, ..free }, &profile, e).expect("it fits");
                     assert!(pick.of(&searched) <= pick.of(&cost));
                 }
+                if nest.k == 1 {
+                    let inputs = run.bits.inputs / 8;
+                    match &unit.kind {
+                        // what no split would change: one input a cycle
+                        EngineKind::RowStationary(engine) => {
+                            let port = inputs / u64::from(engine.inputs_per_cycle);
+                            assert!(port as f64 > 0.96 * run.cycles as f64, "{name}: {port} of {}", run.cycles);
+                        }
+                        // what no split would change: one column a cycle
+                        EngineKind::Slices(engine) if engine.partition == Partition::RowInterleaved => {
+                            let gemm = nest.gemm();
+                            assert_eq!(run.cycles, nest.g * gemm.m * gemm.k);
+                        }
+                        _ => {}
+                    }
+                }
                 let percent = |cycles: u64| 100.0 * run.macs as f64 / (cycles as f64 * run.peak as f64);
                 println!(
                     "{} {} {name}: {} groups at once, {} with memories, array {:.2} % -> {:.2} %, with memories {:.2} % -> {:.2} %",
