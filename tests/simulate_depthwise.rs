@@ -1,4 +1,4 @@
-//! Depthwise and grouped layers, as MobileNet's, on every kind of engine: no slower than one group after another, never
+//! Depthwise and grouped layers, as those of `MobileNet`, on every kind of engine: no slower than one group after another, never
 //! above the roofline, and how much of the engine they use before and after.
 #![allow(clippy::print_stdout)] // measured values, beside what is asserted of them
 
@@ -12,7 +12,7 @@ use cosparse::hardware::{
 use cosparse::network::LoopNest;
 use cosparse::simulate::{LayerWork, Mapping, Pick, Spatial, Weights, array, layer_on};
 
-/// Depthwise layers of MobileNet's sizes, and convolutions of groups.
+/// Depthwise layers of the sizes of `MobileNet`, and convolutions of groups.
 fn layers() -> Vec<(&'static str, LoopNest)> {
     let nest = |g, k, c, p, stride| LoopNest {
         n: 1,
@@ -168,7 +168,11 @@ fn groups_side_by_side_are_never_slower() {
                         // what no split would change: one input a cycle
                         EngineKind::RowStationary(engine) => {
                             let port = inputs / u64::from(engine.inputs_per_cycle);
-                            assert!(port as f64 > 0.96 * run.cycles as f64, "{name}: {port} of {}", run.cycles);
+                            assert!(
+                                port as f64 > 0.96 * run.cycles as f64,
+                                "{name}: {port} of {}",
+                                run.cycles
+                            );
                         }
                         // what no split would change: one column a cycle
                         EngineKind::Slices(engine) if engine.partition == Partition::RowInterleaved => {
