@@ -91,6 +91,11 @@ fn a_mapping_that_does_not_fit() {
         &with(MAPPING, "m = 64\nn = 4\ne = 13", "m = 96\nn = 4\ne = 13"),
         PROFILE,
     );
+    refused(
+        "more_groups",
+        &with(MAPPING, "[layer.conv2]", "[layer.conv2]\ng = 3"),
+        PROFILE,
+    );
     refused("batch", &with(MAPPING, "n = 1\ne = 7", "n = 8\ne = 7"), PROFILE);
 }
 

@@ -96,9 +96,10 @@ fn on(kind: EngineKind) -> Profile {
 }
 
 /// A mapping that fits the layer, taken from any numbers, and an array that just holds it.
-fn fitting(nest: &LoopNest, any: [u64; 7], cols: u32, spare: u32) -> (RowStationary, RowStationaryMapping) {
+fn fitting(nest: &LoopNest, any: [u64; 8], cols: u32, spare: u32) -> (RowStationary, RowStationaryMapping) {
     let within = |value: u64, most: u64| 1 + value % most;
-    let [m, n, e, p, q, r, t] = any;
+    let [m, n, e, p, q, r, t, g] = any;
+    let g = within(g, nest.g);
     let (n, e, p, q) = (
         within(n, nest.n),
         within(e, nest.p),
@@ -109,14 +110,26 @@ fn fitting(nest: &LoopNest, any: [u64; 7], cols: u32, spare: u32) -> (RowStation
     let m = p * t * within(m, nest.k.div_ceil(p * t));
     let folds = e.div_ceil(cols.into());
     let array = RowStationary {
-        rows: (nest.r * r * t * folds) as u32 + spare,
+        rows: (nest.r * r * t * g * folds) as u32 + spare,
         cols,
         filter_words: (p * q * nest.s) as u32 + spare,
         input_words: (q * nest.s) as u32 + spare,
         psum_words: p as u32,
         ..rs_engine()
     };
-    (array, RowStationaryMapping { m, n, e, p, q, r, t })
+    (
+        array,
+        RowStationaryMapping {
+            m,
+            n,
+            e,
+            p,
+            q,
+            r,
+            t,
+            g,
+        },
+    )
 }
 
 fn sums(run: &ArrayRun) -> Result<(), TestCaseError> {
@@ -132,7 +145,7 @@ proptest! {
     #[test]
     fn row_stationary_passes(
         nest in nest(),
-        any in any::<[u16; 7]>(),
+        any in any::<[u16; 8]>(),
         (cols, spare) in (1..6u32, 0..3u32),
         ports in [1..6u32, 1..6u32, 1..6u32],
     ) {
@@ -233,7 +246,9 @@ proptest! {
             for (p, q) in (1..=nest.k).flat_map(|p| (1..=nest.c).map(move |q| (p, q))) {
                 for (r, t) in (1..=nest.c.div_ceil(q)).flat_map(|r| (1..=nest.k.div_ceil(p)).map(move |t| (r, t))) {
                     for m in 1..=nest.k.next_multiple_of(p * t) {
-                        every(RowStationaryMapping { m, n, e, p, q, r, t });
+                        for g in 1..=nest.g {
+                            every(RowStationaryMapping { m, n, e, p, q, r, t, g });
+                        }
                     }
                 }
             }
@@ -290,10 +305,29 @@ fn depthwise_layers_leave_lanes_unused() {
         .profile()
         .expect("valid");
     let run = array(&work, &eyeriss, 0, None).expect("a run");
-    // one strip of 12 rows: 3 x 12 PEs, each 12 columns x 3 places; 9 weights in 3 cycles, 14 rows x 3 columns first;
-    // the other 14 x 11 inputs take 154 cycles, longer than the 36 multiplications
-    assert_eq!(run.cycles, 32 * (3 + 42 + 154));
-    assert_eq!(run.causes.feature_port, 32 * (154 - 36));
+    // four groups at once, each 3 x 12 PEs with one strip of 12 rows, 12 columns x 3 places; 36 weights in 9 cycles,
+    // 4 x 14 rows x 3 columns first; the other 4 x 14 x 11 inputs take 616 cycles, longer than the 36 multiplications
+    assert_eq!(run.cycles, 8 * (9 + 168 + 616));
+    assert_eq!(run.causes.feature_port, 8 * (616 - 36));
+    // one after another: 9 weights in 3 cycles, then 42 and 154 inputs
+    let mapping = RowStationaryMapping {
+        m: 1,
+        n: 1,
+        e: 12,
+        p: 1,
+        q: 1,
+        r: 1,
+        t: 1,
+        g: 1,
+    };
+    let alone = LayerWork {
+        mapping: Some(mapping.into()),
+        ..work
+    };
+    assert_eq!(
+        array(&alone, &eyeriss, 0, None).expect("a run").cycles,
+        32 * (3 + 42 + 154)
+    );
     let cost = layer_on(&work, &eyeriss, 0).expect("a cost");
     assert_eq!(cost.causes.total(), Ok(cost.cycles));
 }

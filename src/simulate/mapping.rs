@@ -59,6 +59,8 @@ struct LayerMapping {
     r: Option<At<u64>>,
     /// Sets of PEs on other filters.
     t: Option<At<u64>>,
+    /// Sets of PEs on other groups, 1 without it.
+    g: Option<At<u64>>,
     /// Output channels of a tile, all groups counted.
     channels: Option<At<u64>>,
     /// Output rows of a tile, all samples counted.
@@ -96,6 +98,7 @@ impl LayerMapping {
             ("r", &self.r),
             ("t", &self.t),
         ];
+        let sets = [("g", &self.g)];
         let sizes = [("channels", &self.channels), ("rows", &self.rows)];
         let split = [
             ("groups", &self.groups),
@@ -103,7 +106,7 @@ impl LayerMapping {
             ("kernel-columns", &self.kernel_columns),
         ];
         let mut faults = Vec::new();
-        for (key, at) in letters.iter().chain(&sizes).chain(&split) {
+        for (key, at) in letters.iter().chain(&sets).chain(&sizes).chain(&split) {
             if let Some(at) = at
                 && !(1..=MAX_EXTENT).contains(&at.value)
             {
@@ -115,9 +118,10 @@ impl LayerMapping {
         }
         let tiled = sizes.iter().any(|(_, at)| at.is_some()) || self.order.is_some();
         let is_split = split.iter().any(|(_, at)| at.is_some());
-        if let (true, Some((key, Some(at)))) =
-            (tiled || is_split, letters.iter().find(|(_, at)| at.is_some()))
-        {
+        if let (true, Some((key, Some(at)))) = (
+            tiled || is_split,
+            letters.iter().chain(&sets).find(|(_, at)| at.is_some()),
+        ) {
             faults.push(at.fault(
                 format!(
                     "layer `{name}` has {} and `{key}`, which belongs to a row-stationary mapping",
@@ -178,6 +182,7 @@ impl LayerMapping {
                 q: count(&self.q),
                 r: count(&self.r),
                 t: count(&self.t),
+                g: count(&self.g),
             }),
         })
     }

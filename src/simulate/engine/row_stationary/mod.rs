@@ -1,7 +1,8 @@
 //! Row-stationary arrays (Eyeriss; Chen et al., JSSC 2017).
 //!
 //! A PE keeps q·S words of p filters and slides them over a row of the input; R PEs of a column add up an output
-//! row, e columns make a set, and r·t sets share the array: r on other channels, t on other filters. The array runs
+//! row, e columns make a set, and r·t·g sets share the array: r on other channels, t on other filters, g on other
+//! groups, which takes nothing but the tags by which a set picks its inputs and its filters. The array runs
 //! the layer in passes ([`passes`]); which, the mapping says: a given one, or the best of all ([`search`]).
 //!
 //! Weights go straight from their prefetch buffer to the registers, so each pass loads its own from DRAM. Inputs of
