@@ -69,6 +69,7 @@ pub(crate) fn run(
 }
 
 /// Blocks along the diagonal, all folds of them: positions × channels of each.
+#[allow(clippy::too_many_lines)] // the parts of the machine
 fn pack(
     array: BitFusion,
     split: Spatial,
