@@ -14,7 +14,8 @@
 //!
 //! A layer of one group with few channels can take several columns of its kernel at once, on the idle lanes: pixels of
 //! a row lie one after another, so that the inputs of neighbouring kernel columns are one run of words, as NVDLA reads
-//! images ("channel pre-extension" in its manual, "In-memory data formats"; that it extends along the row is recalled). Kernels that are dilated along the row leave gaps and cannot.
+//! images ("channel pre-extension" in its manual, "In-memory data formats"; that it extends along the row is
+//! recalled). Kernels that are dilated along the row leave gaps and cannot.
 //!
 //! Source of the structure: NVDLA, hardware architectural specification, "convolution pipeline".
 
