@@ -1,14 +1,18 @@
-//! The search for tiles: against every tiling run one by one, against the tiling that loads least, and pinned tiles.
+//! The search for splits and tiles: against every split and tiling run one by one, against what runs without a search,
+//! and what is pinned.
 #![allow(clippy::print_stdout)] // measured values, beside what is asserted of them
 
 mod common;
 
 use common::{buffer, dram, engine, profile, slices, systolic, work};
-use cosparse::hardware::{Dataflow, EngineKind, MemoryKind, Profile, Slices, TensorKind, zoo};
+use cosparse::hardware::{
+    BitFusion, BitSerial, Dataflow, DotProduct, EngineKind, Flexible, MemoryKind, Profile, SerialOperand,
+    Slices, TensorKind, zoo,
+};
 use cosparse::network::{Layer, LoopNest, Workload};
 use cosparse::simulate::{
-    Estimator, LayerCost, LayerSetting, LayerWork, Mapping, Pick, SimulateError, TileOrder, Tiling, Total,
-    Weights, layer, layer_on, network,
+    Estimator, LayerCost, LayerSetting, LayerWork, Mapping, Pick, SimulateError, Spatial, TileOrder, Tiling,
+    Total, Weights, layer, layer_on, network,
 };
 use proptest::prelude::*;
 
@@ -30,6 +34,47 @@ fn tight(
             400.0,
             9000.0,
             EngineKind::Slices(Slices { pes: 8, ..slices(8) }),
+        ),
+        engine("inputs", 500.0, 9000.0, systolic(5, 6, Dataflow::InputStationary)),
+        engine(
+            "trees",
+            400.0,
+            9000.0,
+            EngineKind::DotProduct(DotProduct {
+                kernels: 4,
+                channels: 6,
+                accumulators: 16,
+                weights_per_cycle: 3,
+                latency: 2,
+            }),
+        ),
+        engine(
+            "fusion",
+            300.0,
+            9000.0,
+            EngineKind::BitFusion(BitFusion { rows: 3, cols: 4 }),
+        ),
+        engine(
+            "serial",
+            600.0,
+            9000.0,
+            EngineKind::BitSerial(BitSerial {
+                rows: 4,
+                cols: 2,
+                lanes: 3,
+                serial: SerialOperand::Weights,
+            }),
+        ),
+        engine(
+            "flexible",
+            400.0,
+            9000.0,
+            EngineKind::Flexible(Flexible {
+                multipliers: 16,
+                distribution_words: 4,
+                output_lines: 4,
+                sparse: true,
+            }),
         ),
     ]);
     let weights = [TensorKind::Weights, TensorKind::Indices];
@@ -70,28 +115,55 @@ prop_compose! {
 
 prop_compose! {
     fn any_nest(most: u64)(
-        n in 1u64..3, g in 1u64..3, k in 1u64..=most, c in 1u64..5, p in 1u64..=most, q in 1u64..5,
+        n in 1u64..3, g in 1u64..5, k in 1u64..=most, c in 1u64..5, p in 1u64..=most, q in 1u64..5,
         r in 1u64..4, stride in 1u64..3,
     ) -> LoopNest {
         LoopNest { n, g, k, c, p, q, r, s: r, stride: [stride, stride], dilation: [1, 1] }
     }
 }
 
-/// Every tiling there is, run one by one: the least measure.
+/// Every split that any of the engines above could hold.
+fn splits(nest: &LoopNest) -> Vec<Spatial> {
+    let mut all = Vec::new();
+    for groups in 1..=nest.g {
+        for positions in 1..=nest.gemm().m.min(6) {
+            for columns in 1..=nest.s {
+                all.push(Spatial {
+                    groups,
+                    positions,
+                    columns,
+                });
+            }
+        }
+    }
+    all
+}
+
+/// Every split and tiling there is, run one by one: the least measure.
 fn brute(work: &LayerWork<'_>, profile: &Profile, engine: usize, pick: Pick) -> Option<f64> {
     let mut least: Option<f64> = None;
-    for channels in 1..=work.nest.g * work.nest.k {
-        for rows in 1..=work.nest.n * work.nest.p {
-            for order in [TileOrder::ChannelsOuter, TileOrder::RowsOuter] {
-                let mapping = Some(Mapping::Tiled(Tiling {
-                    channels,
-                    rows,
-                    order,
-                }));
-                // blocks that straddle groups or samples, and tiles that do not fit, are refused
-                if let Ok(cost) = layer_on(&LayerWork { mapping, ..*work }, profile, engine) {
-                    let value = pick.of(&cost);
-                    least = Some(least.map_or(value, |l| l.min(value)));
+    for split in splits(&work.nest) {
+        let array = LayerWork {
+            mapping: Some(split.into()),
+            ..*work
+        };
+        if cosparse::simulate::array(&array, profile, engine, None).is_err() {
+            continue; // a split that the array has no room for
+        }
+        for channels in 1..=work.nest.g * work.nest.k {
+            for rows in 1..=work.nest.n * work.nest.p {
+                for order in [TileOrder::ChannelsOuter, TileOrder::RowsOuter] {
+                    let tiling = Tiling {
+                        channels,
+                        rows,
+                        order,
+                    };
+                    let mapping = Some(Mapping::Spatial(split, Some(tiling)));
+                    // blocks that straddle groups or samples, and tiles that do not fit, are refused
+                    if let Ok(cost) = layer_on(&LayerWork { mapping, ..*work }, profile, engine) {
+                        let value = pick.of(&cost);
+                        least = Some(least.map_or(value, |l| l.min(value)));
+                    }
                 }
             }
         }
@@ -104,10 +176,12 @@ proptest! {
 
     #[test]
     fn the_search_equals_brute_force(
-        nest in any_nest(9), profile in any_profile(), density in 0.1..1.0f64,
-        pick in prop::sample::select(PICKS.to_vec()), stays in any::<[bool; 2]>(), engine in 0usize..2,
+        nest in any_nest(7), profile in any_profile(), density in 0.1..1.0f64,
+        pick in prop::sample::select(PICKS.to_vec()), stays in any::<[bool; 2]>(), engine in 0usize..7,
     ) {
         let work = LayerWork { input_from_dram: !stays[0], output_to_dram: !stays[1], ..work(nest, Weights::Density(density)) };
+        // narrow enough for all engines
+        let work = LayerWork { weight_bits: 8, activation_bits: 8, ..work };
         let searched = LayerWork { mapping: Some(Mapping::Searched(pick)), ..work };
         match (layer_on(&searched, &profile, engine), brute(&work, &profile, engine, pick)) {
             (Ok(cost), Some(least)) => prop_assert_eq!(pick.of(&cost), least),
@@ -140,54 +214,50 @@ proptest! {
     }
 }
 
-/// What a search chose, pinned, gives the same cost.
-#[test]
-fn a_searched_tiling_can_be_pinned() {
-    let profile = tight([2000, 20_000], 64, 16, 16, [true, true], false);
-    let nest = LoopNest {
-        n: 1,
-        g: 1,
-        k: 12,
-        c: 4,
-        p: 8,
-        q: 8,
-        r: 3,
-        s: 3,
-        stride: [1, 1],
-        dilation: [1, 1],
+/// The mapping that a cell of the report says.
+fn pinned(word: &str) -> Mapping {
+    let mut split = Spatial::ONE;
+    let mut tiling = Tiling {
+        channels: 0,
+        rows: 0,
+        order: TileOrder::ChannelsOuter,
     };
-    let searched = LayerWork {
-        mapping: Some(Mapping::Searched(Pick::Latency)),
-        ..work(nest, Weights::Density(1.0))
-    };
-    let cost: LayerCost = layer_on(&searched, &profile, 0).expect("it fits");
-    let word = cost.mapping.clone().expect("tiles").word;
-    let mut parts = word.split(' ');
-    let mut number = |key: &str| -> u64 {
-        parts
-            .next()
-            .and_then(|p| p.strip_prefix(key))
-            .and_then(|n| n.parse().ok())
-            .expect("a count")
-    };
-    let (channels, rows) = (number("channels="), number("rows="));
-    let order = if word.ends_with("rows-outer") {
-        TileOrder::RowsOuter
-    } else {
-        TileOrder::ChannelsOuter
-    };
-    let pinned = LayerWork {
-        mapping: Some(
-            Tiling {
-                channels,
-                rows,
-                order,
-            }
-            .into(),
-        ),
-        ..searched
-    };
-    assert_eq!(layer_on(&pinned, &profile, 0), Ok(cost));
+    for part in word.split(' ') {
+        match part
+            .split_once('=')
+            .map(|(key, count)| (key, count.parse().expect("a count")))
+        {
+            Some(("groups", count)) => split.groups = count,
+            Some(("positions", count)) => split.positions = count,
+            Some(("kernel-columns", count)) => split.columns = count,
+            Some(("channels", count)) => tiling.channels = count,
+            Some(("rows", count)) => tiling.rows = count,
+            Some((key, _)) => panic!("a key `{key}`"),
+            None if part == "rows-outer" => tiling.order = TileOrder::RowsOuter,
+            None => assert_eq!(part, "channels-outer"),
+        }
+    }
+    Mapping::Spatial(split, Some(tiling))
+}
+
+proptest! {
+    #![proptest_config(common::cases(200))]
+
+    /// What was chosen, with and without a search, gives the same cost when it is pinned as the report says it.
+    #[test]
+    fn what_was_chosen_can_be_pinned(
+        nest in any_nest(20), profile in any_profile(), density in 0.1..1.0f64,
+        pick in prop::sample::select(PICKS.to_vec()), search in any::<bool>(), engine in 0usize..7,
+    ) {
+        let mapping = search.then_some(Mapping::Searched(pick));
+        let work = LayerWork { mapping, weight_bits: 8, activation_bits: 8, ..work(nest, Weights::Density(density)) };
+        if let Ok(cost) = layer_on(&work, &profile, engine) {
+            let word = &cost.mapping.as_ref().expect("tiles").word;
+            let mapping = Some(pinned(word));
+            let again: LayerCost = layer_on(&LayerWork { mapping, ..work }, &profile, engine).expect("it fits");
+            prop_assert_eq!(again, cost);
+        }
+    }
 }
 
 /// Networks: never worse than without the search in any layer, the same whole as the estimator, equal layers equal.

@@ -10,7 +10,7 @@ use cosparse::hardware::{
     Dataflow, EngineKind, FeaturePort, Partition, Profile, Slices, Synchronisation, Systolic,
 };
 use cosparse::network::LoopNest;
-use cosparse::simulate::{ArrayRun, LayerWork, Weights, array};
+use cosparse::simulate::{ArrayRun, LayerWork, Spatial, Weights, array};
 use proptest::prelude::*;
 use tick::contiguous::Ticked;
 
@@ -121,33 +121,48 @@ proptest! {
 
     #[test]
     fn systolic(
-        (rows, cols) in (1..6u32, 1..6u32),
-        (e, k, f) in (1..12usize, 1..12usize, 1..12usize),
+        (rows, cols) in (1..9u32, 1..9u32),
+        (e, k, f) in (1..12usize, 1..12usize, 1..9usize),
         dataflow in prop_oneof![Just(Dataflow::WeightStationary), Just(Dataflow::OutputStationary), Just(Dataflow::InputStationary)],
-        groups in 1..3u64,
+        (groups, at_once, copies) in (1..6u64, 1..6u64, 1..5u64),
         seed in 0..1000i32,
     ) {
         let value = |i: usize, j: usize, salt: i32| i64::from(((i * 7 + j * 13) as u32).cast_signed() + seed + salt) % 11 - 5;
-        let inputs: Vec<Vec<i64>> = (0..e).map(|i| (0..k).map(|j| value(i, j, 0)).collect()).collect();
-        let weights: Vec<Vec<i64>> = (0..k).map(|i| (0..f).map(|j| value(i, j, 3)).collect()).collect();
+        let matrix = |rows: usize, cols: usize, salt: u64| -> Vec<Vec<i64>> {
+            (0..rows).map(|i| (0..cols).map(|j| value(i, j, salt as i32)).collect()).collect()
+        };
+        let inputs: Vec<_> = (0..groups).map(|g| matrix(e, k, 5 * g)).collect();
+        let weights: Vec<_> = (0..groups).map(|g| matrix(k, f, 3 + 7 * g)).collect();
         let systolic = Systolic { rows, cols, dataflow };
-        let ticked = tick::systolic::run(systolic, &inputs, &weights);
-        for (i, row) in inputs.iter().enumerate() {
-            for j in 0..f {
-                let dot: i64 = row.iter().zip(&weights).map(|(a, w)| a * w[j]).sum();
-                prop_assert_eq!(ticked.output[i][j], dot, "the array computes the product");
+        // a split that the array has room for
+        let blocks = u64::from(rows.min(cols));
+        let at_once = if dataflow == Dataflow::OutputStationary { 1 } else { at_once.min(groups).min(blocks) };
+        let copies = if dataflow == Dataflow::WeightStationary { copies.min(e as u64).min(blocks / at_once) } else { 1 };
+        let split = Spatial { groups: at_once, positions: copies, columns: 1 };
+        let ticked = tick::systolic::run(systolic, split, &inputs, &weights);
+        for g in 0..groups as usize {
+            for (i, row) in inputs[g].iter().enumerate() {
+                for j in 0..f {
+                    let dot: i64 = row.iter().zip(&weights[g]).map(|(a, w)| a * w[j]).sum();
+                    prop_assert_eq!(ticked.output[g][i][j], dot, "the array computes the product");
+                }
             }
         }
         let profile = profile(vec![engine("array", 500.0, 8000.0, EngineKind::Systolic(systolic))]);
         let nest = LoopNest { g: groups, ..common::gemm(e as u64, k as u64, f as u64) };
-        let run = array(&work(nest, Weights::Density(1.0)), &profile, 0, None).expect("a run");
-        prop_assert_eq!(run.cycles, groups * ticked.cycles);
-        prop_assert_eq!(run.macs, groups * ticked.useful);
+        let work = work(nest, Weights::Density(1.0));
+        let run = array(&LayerWork { mapping: Some(split.into()), ..work }, &profile, 0, None).expect("a run");
+        prop_assert_eq!(run.cycles, ticked.cycles);
+        prop_assert_eq!(run.macs, ticked.useful);
+        prop_assert_eq!(run.hops, ticked.hops);
+        // without a split none of so many groups is faster
+        let free = array(&work, &profile, 0, None).expect("a run");
+        prop_assert!(free.cycles <= run.cycles || copies > 1);
         prop_assert_eq!(run.causes.total(), Ok(run.cycles));
         prop_assert!(run.cycles >= run.macs.div_ceil(run.peak));
-        prop_assert_eq!(run.bits.inputs, 16 * groups * ticked.ifmap_reads);
-        prop_assert_eq!(run.bits.weights, 16 * groups * ticked.filter_reads);
-        prop_assert_eq!(run.bits.outputs_written, 16 * groups * ticked.ofmap_writes);
+        prop_assert_eq!(run.bits.inputs, 16 * ticked.ifmap_reads);
+        prop_assert_eq!(run.bits.weights, 16 * ticked.filter_reads);
+        prop_assert_eq!(run.bits.outputs_written, 16 * ticked.ofmap_writes);
     }
 
     /// Contiguous slices with the real pattern of active inputs (or none skipped).

@@ -11,7 +11,7 @@ use common::{engine, profile, work};
 use cosparse::hardware::{DotProduct, EngineKind, Profile, RowStationary};
 use cosparse::network::LoopNest;
 use cosparse::simulate::{
-    ArrayRun, LayerWork, RowStationaryMapping, SimulateError, Weights, array, layer_on,
+    ArrayRun, LayerWork, RowStationaryMapping, SimulateError, Spatial, Weights, array, layer_on,
 };
 use cosparse::units::Capacity;
 use proptest::prelude::*;
@@ -96,9 +96,10 @@ fn on(kind: EngineKind) -> Profile {
 }
 
 /// A mapping that fits the layer, taken from any numbers, and an array that just holds it.
-fn fitting(nest: &LoopNest, any: [u64; 7], cols: u32, spare: u32) -> (RowStationary, RowStationaryMapping) {
+fn fitting(nest: &LoopNest, any: [u64; 8], cols: u32, spare: u32) -> (RowStationary, RowStationaryMapping) {
     let within = |value: u64, most: u64| 1 + value % most;
-    let [m, n, e, p, q, r, t] = any;
+    let [m, n, e, p, q, r, t, g] = any;
+    let g = within(g, nest.g);
     let (n, e, p, q) = (
         within(n, nest.n),
         within(e, nest.p),
@@ -109,14 +110,26 @@ fn fitting(nest: &LoopNest, any: [u64; 7], cols: u32, spare: u32) -> (RowStation
     let m = p * t * within(m, nest.k.div_ceil(p * t));
     let folds = e.div_ceil(cols.into());
     let array = RowStationary {
-        rows: (nest.r * r * t * folds) as u32 + spare,
+        rows: (nest.r * r * t * g * folds) as u32 + spare,
         cols,
         filter_words: (p * q * nest.s) as u32 + spare,
         input_words: (q * nest.s) as u32 + spare,
         psum_words: p as u32,
         ..rs_engine()
     };
-    (array, RowStationaryMapping { m, n, e, p, q, r, t })
+    (
+        array,
+        RowStationaryMapping {
+            m,
+            n,
+            e,
+            p,
+            q,
+            r,
+            t,
+            g,
+        },
+    )
 }
 
 fn sums(run: &ArrayRun) -> Result<(), TestCaseError> {
@@ -132,7 +145,7 @@ proptest! {
     #[test]
     fn row_stationary_passes(
         nest in nest(),
-        any in any::<[u16; 7]>(),
+        any in any::<[u16; 8]>(),
         (cols, spare) in (1..6u32, 0..3u32),
         ports in [1..6u32, 1..6u32, 1..6u32],
     ) {
@@ -163,12 +176,25 @@ proptest! {
     #[test]
     fn dot_product_trees(
         nest in nest(),
-        (kernels, channels, accumulators) in (1..6u32, 1..6u32, 1..30u32),
+        (kernels, channels, accumulators) in (1..9u32, 1..9u32, 1..30u32),
         (weights_per_cycle, latency) in (1..9u32, 1..5u32),
+        (groups, columns, single) in (1..5u64, 1..4u64, any::<bool>()),
     ) {
         let trees = DotProduct { kernels, channels, accumulators, weights_per_cycle, latency };
-        let ticked = dot_product::run(trees, &nest, &weight, &input);
-        let run = array(&work(nest, Weights::Density(1.0)), &on(EngineKind::DotProduct(trees)), 0, None).expect("a run");
+        let nest = if single { LoopNest { g: 1, dilation: [nest.dilation[0], 1], ..nest } } else { nest };
+        // a split that the array has room for
+        let split = Spatial {
+            groups: groups.min(nest.g).min(u64::from(kernels.min(channels))),
+            positions: 1,
+            columns: if single { columns.min(nest.s).min(u64::from(channels) / nest.c).max(1) } else { 1 },
+        };
+        let ticked = dot_product::run(trees, split, &nest, &weight, &input);
+        let free = work(nest, Weights::Density(1.0));
+        let pinned = LayerWork { mapping: Some(split.into()), ..free };
+        let profile = on(EngineKind::DotProduct(trees));
+        let run = array(&pinned, &profile, 0, None).expect("a run");
+        // without a split none of so many groups is faster
+        prop_assert!(split.columns > 1 || array(&free, &profile, 0, None).expect("a run").cycles <= run.cycles);
         prop_assert_eq!(run.cycles, ticked.cycles);
         prop_assert_eq!(run.causes.compute + run.causes.unused, ticked.streaming);
         prop_assert_eq!(run.macs, ticked.macs);
@@ -220,7 +246,9 @@ proptest! {
             for (p, q) in (1..=nest.k).flat_map(|p| (1..=nest.c).map(move |q| (p, q))) {
                 for (r, t) in (1..=nest.c.div_ceil(q)).flat_map(|r| (1..=nest.k.div_ceil(p)).map(move |t| (r, t))) {
                     for m in 1..=nest.k.next_multiple_of(p * t) {
-                        every(RowStationaryMapping { m, n, e, p, q, r, t });
+                        for g in 1..=nest.g {
+                            every(RowStationaryMapping { m, n, e, p, q, r, t, g });
+                        }
                     }
                 }
             }
@@ -233,7 +261,7 @@ proptest! {
     }
 }
 
-/// A depthwise layer has one channel and one kernel a group: the rest of the array is unused.
+/// A depthwise layer has one channel and one kernel a group: a tree and a lane each, 8 groups at once.
 #[test]
 fn depthwise_layers_leave_lanes_unused() {
     let nest = LoopNest {
@@ -257,22 +285,49 @@ fn depthwise_layers_leave_lanes_unused() {
         latency: 4,
     };
     let run = array(&work, &on(EngineKind::DotProduct(trees)), 0, None).expect("a run");
-    // one multiplication a cycle of 128: 32·9·144 steps, and the first weight and the latency
-    let steps = 32 * 9 * 144;
+    // eight multiplications a cycle of 128: 32 / 8 · 9·144 steps, and the first weights and the latency
+    let steps = 4 * 9 * 144;
     assert_eq!(run.cycles, steps + 1 + 4);
     assert_eq!(
         (run.causes.compute, run.causes.unused),
-        (steps / 128, steps - steps / 128)
+        (steps / 16, steps - steps / 16)
     );
+    let mapping = Some(Spatial::ONE.into());
+    let alone = array(
+        &LayerWork { mapping, ..work },
+        &on(EngineKind::DotProduct(trees)),
+        0,
+        None,
+    );
+    assert_eq!(alone.expect("a run").cycles, 8 * steps + 1 + 4);
     let eyeriss = cosparse::hardware::zoo::find("eyeriss-65nm")
         .expect("shipped")
         .profile()
         .expect("valid");
     let run = array(&work, &eyeriss, 0, None).expect("a run");
-    // one strip of 12 rows: 3 x 12 PEs, each 12 columns x 3 places; 9 weights in 3 cycles, 14 rows x 3 columns first;
-    // the other 14 x 11 inputs take 154 cycles, longer than the 36 multiplications
-    assert_eq!(run.cycles, 32 * (3 + 42 + 154));
-    assert_eq!(run.causes.feature_port, 32 * (154 - 36));
+    // four groups at once, each 3 x 12 PEs with one strip of 12 rows, 12 columns x 3 places; 36 weights in 9 cycles,
+    // 4 x 14 rows x 3 columns first; the other 4 x 14 x 11 inputs take 616 cycles, longer than the 36 multiplications
+    assert_eq!(run.cycles, 8 * (9 + 168 + 616));
+    assert_eq!(run.causes.feature_port, 8 * (616 - 36));
+    // one after another: 9 weights in 3 cycles, then 42 and 154 inputs
+    let mapping = RowStationaryMapping {
+        m: 1,
+        n: 1,
+        e: 12,
+        p: 1,
+        q: 1,
+        r: 1,
+        t: 1,
+        g: 1,
+    };
+    let alone = LayerWork {
+        mapping: Some(mapping.into()),
+        ..work
+    };
+    assert_eq!(
+        array(&alone, &eyeriss, 0, None).expect("a run").cycles,
+        32 * (3 + 42 + 154)
+    );
     let cost = layer_on(&work, &eyeriss, 0).expect("a cost");
     assert_eq!(cost.causes.total(), Ok(cost.cycles));
 }

@@ -8,7 +8,7 @@ use common::{engine, profile, work};
 use cosparse::compression::Mask;
 use cosparse::hardware::{BitFusion, BitSerial, EngineKind, Flexible, Profile, SerialOperand, Structured};
 use cosparse::network::LoopNest;
-use cosparse::simulate::{LayerWork, Weights, array};
+use cosparse::simulate::{ArrayRun, LayerWork, Mapping, Spatial, Weights, array};
 use proptest::prelude::*;
 use proptest::test_runner::Config as ProptestConfig;
 use rand::{RngExt, SeedableRng};
@@ -23,7 +23,7 @@ fn on(kind: EngineKind) -> Profile {
 }
 
 fn nest() -> impl Strategy<Value = LoopNest> {
-    let (batch, groups, channels) = (1..3u64, 1..4u64, 1..9u64);
+    let (batch, groups, channels) = (1..3u64, 1..6u64, 1..9u64);
     (
         batch,
         groups,
@@ -83,6 +83,7 @@ proptest! {
         nest in nest(),
         (log, words, lines) in (0..6u32, 1..33u32, 1..33u32),
         sparse in prop::bool::weighted(0.8),
+        at_once in 1..6u64,
         d in 0.1..1.0f64,
         skewed in any::<bool>(),
         seed in any::<u64>(),
@@ -92,22 +93,36 @@ proptest! {
         let mask = weights_of(&nest, d * d, skewed, seed);
         let positions = nest.gemm().m as usize;
         let mut sum = tick::flexible::Ticked::default();
-        for group in 0..nest.g {
-            let alive = group_of(&mask, &nest, group);
-            let ticked = tick::flexible::run(flexible, &alive, positions, &value, &|x, c| value(c, x));
+        let at_once = at_once.min(nest.g).min(multipliers.into());
+        let groups: Vec<_> = (0..nest.g).map(|g| group_of(&mask, &nest, g)).collect();
+        for pack in groups.chunks(at_once as usize) {
+            let mut rows: Vec<Vec<usize>> = Vec::new();
+            for (place, alive) in pack.iter().enumerate() {
+                rows.extend(alive.iter().map(|columns| {
+                    let held = (0..columns.len()).filter(|&c| columns[c] || !sparse);
+                    held.map(|c| place * columns.len() + c).collect()
+                }));
+            }
+            let ticked = tick::flexible::run(flexible, &rows, mask.cols(), positions, &value, &|x, c| value(c, x));
             for x in 0..positions {
-                for (row, columns) in alive.iter().enumerate() {
-                    let dot: i64 = (0..columns.len()).filter(|&c| columns[c] || !sparse).map(|c| value(row, c) * value(c, x)).sum();
+                for (row, columns) in rows.iter().enumerate() {
+                    let dot: i64 = columns.iter().map(|&c| value(row, c) * value(c, x)).sum();
                     prop_assert_eq!(ticked.output[x][row], dot, "the array computes the product");
                 }
             }
+            sum.inputs += ticked.inputs;
             sum.cycles += ticked.cycles;
             sum.useful += ticked.useful;
             sum.loaded += ticked.loaded;
             sum.sums_written += ticked.sums_written;
             sum.sums_read += ticked.sums_read;
         }
-        let run = array(&work(nest, Weights::Pattern(&mask)), &on(EngineKind::Flexible(flexible)), 0, None).expect("a run");
+        let free = work(nest, Weights::Pattern(&mask));
+        let run = in_split(&free, EngineKind::Flexible(flexible), Spatial::groups(at_once))?;
+        if multipliers > 1 {
+            // the folds of a row on a single multiplier do not tell which is the first
+            prop_assert_eq!(run.bits.inputs, 16 * sum.inputs);
+        }
         prop_assert_eq!(run.cycles, sum.cycles);
         prop_assert_eq!(run.causes.total(), Ok(run.cycles));
         prop_assert_eq!(run.macs, sum.useful);
@@ -121,8 +136,9 @@ proptest! {
     fn structured(
         nest in nest(),
         (keep, spare, pairs) in (1..4u32, 1..5u32, 1..5u32),
-        (rows, cols) in (1..6u32, 1..6u32),
+        (rows, cols) in (1..9u32, 1..6u32),
         full in prop::bool::weighted(0.2),
+        at_once in 1..6u64,
         d in 0.1..1.0f64,
         skewed in any::<bool>(),
         seed in any::<u64>(),
@@ -149,7 +165,8 @@ proptest! {
         }
         let positions = nest.gemm().m as usize;
         let groups: Vec<_> = (0..nest.g).map(|g| group_of(&mask, &nest, g)).collect();
-        let ticked = tick::structured::run(structured, &groups, positions, &value, &|x, c| value(c, x));
+        let at_once = at_once.min(nest.g).min(rows.min(pairs).into());
+        let (cycles, ticked) = tick::structured::run(structured, at_once as usize, &groups, positions, &value, &|x, c| value(c, x));
         for (group, alive) in ticked.iter().zip(&groups) {
             for x in 0..positions {
                 for (row, columns) in alive.iter().enumerate() {
@@ -158,8 +175,9 @@ proptest! {
                 }
             }
         }
-        let run = array(&work(nest, Weights::Pattern(&mask)), &on(EngineKind::Structured(structured)), 0, None).expect("a run");
-        prop_assert_eq!(run.cycles, ticked.iter().map(|t| t.cycles).sum::<u64>());
+        let free = work(nest, Weights::Pattern(&mask));
+        let run = in_split(&free, EngineKind::Structured(structured), Spatial::groups(at_once))?;
+        prop_assert_eq!(run.cycles, cycles);
         prop_assert_eq!(run.causes.total(), Ok(run.cycles));
         prop_assert_eq!(run.macs, ticked.iter().map(|t| t.useful).sum::<u64>());
         prop_assert_eq!(run.stored.weights, 16 * ticked.iter().map(|t| t.stored).sum::<u64>());
@@ -186,28 +204,36 @@ proptest! {
     #[test]
     fn bit_fusion(
         nest in nest(),
-        (rows, cols) in (1..5u32, 1..5u32),
+        (rows, cols) in (1..9u32, 1..9u32),
         (weight_bits, activation_bits) in (1..17u32, 1..17u32),
+        (at_once, copies) in (1..6u64, 1..5u64),
         seed in 0..1000u64,
     ) {
         let array_of = BitFusion { rows, cols };
         let [weights, inputs] = operands(&nest, weight_bits, activation_bits, seed);
+        let blocks = u64::from(rows.min(cols));
+        let at_once = at_once.min(nest.g).min(blocks);
+        let split = Spatial { groups: at_once, positions: copies.min(nest.gemm().m).min(blocks / at_once), columns: 1 };
         let wide = |bits: u32| [2, 4, 8, 16].into_iter().find(|&b| bits <= b).expect("up to 16");
-        let ticked = tick::bit_fusion::run(array_of, &inputs, &weights, (wide(weight_bits), wide(activation_bits)));
-        prop_assert_eq!(&ticked.output, &dots(&inputs, &weights), "the array computes the product");
+        let ticked = tick::bit_fusion::run(array_of, split, &inputs, &weights, (wide(weight_bits), wide(activation_bits)));
+        for ((output, inputs), weights) in ticked.output.iter().zip(&inputs).zip(&weights) {
+            prop_assert_eq!(output, &dots(inputs, weights), "the array computes the product");
+        }
         let layer = LayerWork { weight_bits, activation_bits, ..work(nest, Weights::Density(1.0)) };
-        let run = array(&layer, &on(EngineKind::BitFusion(array_of)), 0, None).expect("a run");
-        prop_assert_eq!(run.cycles, nest.g * ticked.cycles);
+        let run = in_split(&layer, EngineKind::BitFusion(array_of), split)?;
+        prop_assert_eq!(run.cycles, ticked.cycles);
+        prop_assert_eq!(run.hops, ticked.hops);
         prop_assert_eq!(run.causes.total(), Ok(run.cycles));
-        prop_assert_eq!(run.bits.weights, nest.g * ticked.weights_read * u64::from(wide(weight_bits)));
-        prop_assert_eq!(run.bits.inputs, nest.g * ticked.inputs_read * u64::from(wide(activation_bits)));
+        prop_assert_eq!(run.bits.weights, ticked.weights_read * u64::from(wide(weight_bits)));
+        prop_assert_eq!(run.bits.inputs, ticked.inputs_read * u64::from(wide(activation_bits)));
         prop_assert!(run.cycles >= run.macs.div_ceil(run.peak));
     }
 
     #[test]
     fn bit_serial(
         nest in nest(),
-        (rows, cols, lanes) in (1..5u32, 1..5u32, 1..9u32),
+        (rows, cols, lanes) in (1..9u32, 1..5u32, 1..9u32),
+        at_once in 1..6u64,
         (weight_bits, activation_bits) in (1..17u32, 1..17u32),
         by_weights in any::<bool>(),
         seed in 0..1000u64,
@@ -216,18 +242,31 @@ proptest! {
         let array_of = BitSerial { rows, cols, lanes, serial };
         let [weights, inputs] = operands(&nest, weight_bits, activation_bits, seed);
         let bits = if by_weights { weight_bits } else { activation_bits };
-        let (cycles, output) = tick::bit_serial::run(array_of, &inputs, &weights, bits);
-        prop_assert_eq!(&output, &dots(&inputs, &weights), "the array computes the product");
+        let at_once = at_once.min(nest.g).min(rows.min(lanes).into());
+        let (cycles, output) = tick::bit_serial::run(array_of, at_once as usize, &inputs, &weights, bits);
+        for ((output, inputs), weights) in output.iter().zip(&inputs).zip(&weights) {
+            prop_assert_eq!(output, &dots(inputs, weights), "the array computes the product");
+        }
         let layer = LayerWork { weight_bits, activation_bits, ..work(nest, Weights::Density(1.0)) };
-        let run = array(&layer, &on(EngineKind::BitSerial(array_of)), 0, None).expect("a run");
-        prop_assert_eq!(run.cycles, nest.g * cycles + tick::bit_serial::end(array_of));
+        let run = in_split(&layer, EngineKind::BitSerial(array_of), Spatial::groups(at_once))?;
+        prop_assert_eq!(run.cycles, cycles + tick::bit_serial::end(array_of));
         prop_assert_eq!(run.causes.total(), Ok(run.cycles));
         prop_assert!(run.cycles >= run.macs.div_ceil(run.peak));
     }
 }
 
-/// Unsigned weights (products × channels) and inputs (positions × products) of one group.
-fn operands(nest: &LoopNest, weight_bits: u32, activation_bits: u32, seed: u64) -> [Vec<Vec<u64>>; 2] {
+/// The layer in a split; without one it is no slower than in any number of groups.
+fn in_split(layer: &LayerWork, kind: EngineKind, split: Spatial) -> Result<ArrayRun, TestCaseError> {
+    let profile = on(kind);
+    let mapping = Some(Mapping::from(split));
+    let run = array(&LayerWork { mapping, ..*layer }, &profile, 0, None).expect("a split that fits");
+    let free = array(layer, &profile, 0, None).expect("a run");
+    prop_assert!(free.cycles <= run.cycles || split.positions > 1);
+    Ok(run)
+}
+
+/// Unsigned weights (products × channels) and inputs (positions × products) of each group.
+fn operands(nest: &LoopNest, weight_bits: u32, activation_bits: u32, seed: u64) -> [Vec<Vec<Vec<u64>>>; 2] {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let gemm = nest.gemm();
     let mut matrix = |rows: u64, cols: u64, bits: u32| -> Vec<Vec<u64>> {
@@ -235,10 +274,11 @@ fn operands(nest: &LoopNest, weight_bits: u32, activation_bits: u32, seed: u64) 
             .map(|_| (0..cols).map(|_| rng.random_range(0..1u64 << bits)).collect())
             .collect()
     };
-    [
-        matrix(gemm.k, gemm.n, weight_bits),
-        matrix(gemm.m, gemm.k, activation_bits),
-    ]
+    let weights = (0..nest.g).map(|_| matrix(gemm.k, gemm.n, weight_bits)).collect();
+    let inputs = (0..nest.g)
+        .map(|_| matrix(gemm.m, gemm.k, activation_bits))
+        .collect();
+    [weights, inputs]
 }
 
 fn dots(inputs: &[Vec<u64>], weights: &[Vec<u64>]) -> Vec<Vec<u64>> {

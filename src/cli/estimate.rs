@@ -65,11 +65,12 @@ pub(super) struct Arguments {
     /// Copy the known faults of SCALE-Sim 3.0.0 too, to compare with its reports byte for byte
     #[arg(long, requires = "scalesim")]
     scalesim_compat: bool,
-    /// Mappings of layers: row-stationary ones, or tiles on other engines; layers that are left out are mapped as
-    /// without the file
+    /// Mappings of layers: row-stationary ones, or tiles and spatial splits on other engines; layers that are left
+    /// out are mapped as without the file
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
-    /// Try every tiling of each layer and take the best by `--pick`, instead of the one that loads least
+    /// Try every spatial split and tiling of each layer and take the best by `--pick`, instead of the groups
+    /// at once that take the fewest cycles and the tiling that loads least
     #[arg(long, conflicts_with = "scalesim")]
     search_mapping: bool,
     /// Print each layer's mapping as loops

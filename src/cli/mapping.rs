@@ -42,7 +42,10 @@ pub(super) fn check_profiles(mappings: &Mappings, profiles: &[Given<Profile>]) -
         return Ok(());
     };
     let name = &profile.value.name;
-    let tiled = mappings.layers.values().any(|m| matches!(m, Mapping::Tiled(_)));
+    let tiled = mappings
+        .layers
+        .values()
+        .any(|m| matches!(m, Mapping::Tiled(_) | Mapping::Spatial(..)));
     Err(if tiled {
         Failure::input(
             format!("no engine of profile `{name}` takes tiles"),

@@ -4,6 +4,7 @@ use super::cost::{Causes, EnergyBreakdown, LayerCost, StoredBits};
 use super::engine::{self, ArrayRun};
 use super::error::SimulateError;
 use super::memory::{Layout, MemoryRun};
+use super::spatial::{self, Room, Spatial};
 use super::work::{LayerWork, Mapping, Weights};
 use super::{energy, memory};
 use crate::compression::Mask;
@@ -104,12 +105,9 @@ pub fn layer_on(work: &LayerWork, profile: &Profile, engine: usize) -> Result<La
     let unit = find(profile, engine)?;
     check(work)?;
     takes_mapping(work, unit)?;
-    finish(
-        work,
-        profile,
-        unit,
-        &engine::model(&unit.kind).run(work, None, &unit.name)?,
-    )
+    let layout = Layout::new(&profile.memories);
+    let settled = settle(work, profile, &layout, unit)?;
+    cost(work, profile, &layout, unit, &settled)
 }
 
 /// The array alone, every operand at hand: what published array times stand for. `activations`, with a real
@@ -145,14 +143,21 @@ pub fn array(
     engine::model(&unit.kind).run(work, activations, &unit.name)
 }
 
-/// Refuses a layer with a mapping on an engine that takes another kind.
+/// Refuses a layer with a mapping on an engine that takes another kind, or with a split that does not fit it.
 fn takes_mapping(work: &LayerWork, unit: &Engine) -> Result<(), SimulateError> {
+    let model = engine::model(&unit.kind);
     let row_stationary = matches!(unit.kind, EngineKind::RowStationary(_));
     let message = match work.mapping {
         Some(Mapping::RowStationary(_)) if !row_stationary => {
             "takes tiles (`channels`, `rows`, `order`) but no row-stationary mapping; pin its tiles, or leave the layer out of the mapping file"
         }
-        Some(Mapping::Tiled(_)) if row_stationary => {
+        Some(Mapping::Spatial(split, _)) if model.splits() => {
+            return model.room(work).check(split, work, &unit.name);
+        }
+        Some(Mapping::Spatial(split, _)) if split != Spatial::ONE => {
+            "has no spatial split (`groups`, `positions`, `kernel-columns`); leave those out, or leave the layer out of the mapping file"
+        }
+        Some(Mapping::Tiled(_) | Mapping::Spatial(_, Some(_))) if row_stationary => {
             "takes a row-stationary mapping (`m` to `t`) but no tiles; pin its mapping, or leave the layer out of the mapping file"
         }
         _ => return Ok(()),
@@ -306,6 +311,107 @@ pub(super) fn figures(
     Ok((figures, memory))
 }
 
+/// A layer on an engine in the split and the tiles that it takes.
+pub(super) struct Settled {
+    pub(super) array: ArrayRun,
+    pub(super) figures: Figures,
+    memory: MemoryRun,
+}
+
+/// The array's run with the memories around it: in the split that is pinned; in the best of all by the measure that is
+/// searched for; or in as many groups at once as take the fewest cycles, of equals the fewest, among those of which no
+/// fewer are as fast on the array and move as few bits at its edge. One group after another is always among them.
+pub(super) fn settle(
+    work: &LayerWork,
+    profile: &Profile,
+    layout: &Layout,
+    unit: &Engine,
+) -> Result<Settled, SimulateError> {
+    let model = engine::model(&unit.kind);
+    let around = |array: ArrayRun| {
+        let (figures, memory) = figures(work, profile, layout, unit, &array)?;
+        Ok(Settled {
+            array,
+            figures,
+            memory,
+        })
+    };
+    let split = |split: Spatial| {
+        let tiling = work.mapping.and_then(Mapping::tiling);
+        let mapping = Some(Mapping::Spatial(split, tiling));
+        model.run(&LayerWork { mapping, ..*work }, None, &unit.name)
+    };
+    let room = model.room(work);
+    if work.mapping.and_then(Mapping::spatial).is_some() || room == Room::NONE {
+        return around(model.run(work, None, &unit.name)?);
+    }
+    let alone = split(Spatial::ONE)?;
+    let mut front = vec![(alone.cycles, alone.bits.total(), 1)];
+    let mut settled = around(alone);
+    for groups in 2..=spatial::most_groups(room, work) {
+        // a count that overflows is no candidate
+        let Ok(array) = split(Spatial::groups(groups)) else {
+            continue;
+        };
+        let (cycles, bits) = (array.cycles, array.bits.total());
+        if front.iter().all(|&(c, b, _)| cycles < c || bits < b) {
+            front.push((cycles, bits, groups));
+        }
+    }
+    front.sort_unstable_by_key(|&(cycles, _, groups)| (cycles, groups));
+    for (cycles, _, groups) in front {
+        if groups == 1 || settled.as_ref().is_ok_and(|s| cycles > s.figures.cycles) {
+            continue;
+        }
+        // the larger tiles that groups at once need may not fit, or load more
+        let Ok(found) = split(Spatial::groups(groups)).and_then(around) else {
+            continue;
+        };
+        let rank = |s: &Settled| (s.figures.cycles, s.array.spatial.groups);
+        if settled.as_ref().map_or(true, |s| rank(&found) < rank(s)) {
+            settled = Ok(found);
+        }
+    }
+    let (Some(Mapping::Searched(pick)), Ok(first)) = (work.mapping, &settled) else {
+        return settled;
+    };
+    let mut least = pick.weigh(first.figures.seconds, &first.figures.energy);
+    let first = first.array.spatial;
+    let widths = (work.weight_bits, work.activation_bits);
+    let mut candidates: Vec<(f64, Spatial)> = Vec::new();
+    for other in room.all().filter(|other| *other != first) {
+        // a count that overflows is no candidate
+        let Ok(array) = split(other) else { continue };
+        let Ok(memory) = memory::least(work, &array, layout) else {
+            continue;
+        };
+        let time = memory.cycles as f64 / (unit.clock.value.value() * 1e6);
+        let Ok(spent) = energy::energy(profile, layout, widths, &array, &memory, time) else {
+            continue;
+        };
+        let bound = pick.weigh(time, &spent);
+        if !memory::beyond(bound, least) {
+            candidates.push((bound, other));
+        }
+    }
+    candidates.sort_by(|a, b| a.0.total_cmp(&b.0)); // stable: equals keep their order
+    for (bound, other) in candidates {
+        if memory::beyond(bound, least) {
+            break;
+        }
+        // a split whose tiles do not fit is no candidate
+        let Ok(found) = split(other).and_then(around) else {
+            continue;
+        };
+        let cost = pick.weigh(found.figures.seconds, &found.figures.energy);
+        if cost < least {
+            least = cost;
+            settled = Ok(found);
+        }
+    }
+    settled
+}
+
 fn finish(
     work: &LayerWork,
     profile: &Profile,
@@ -314,6 +420,26 @@ fn finish(
 ) -> Result<LayerCost, SimulateError> {
     let layout = Layout::new(&profile.memories);
     let (figures, memory) = figures(work, profile, &layout, unit, array)?;
+    let settled = Settled {
+        array: array.clone(),
+        figures,
+        memory,
+    };
+    cost(work, profile, &layout, unit, &settled)
+}
+
+fn cost(
+    work: &LayerWork,
+    profile: &Profile,
+    layout: &Layout,
+    unit: &Engine,
+    settled: &Settled,
+) -> Result<LayerCost, SimulateError> {
+    let Settled {
+        array,
+        figures,
+        memory,
+    } = settled;
     let start = array.peak as f64 * figures.cycles as f64;
     Ok(LayerCost {
         engine: unit.name.clone(),
@@ -322,7 +448,7 @@ fn finish(
         seconds: figures.seconds,
         energy: figures.energy,
         traffic: layout
-            .traffic(&profile.memories, array, &memory)
+            .traffic(&profile.memories, array, memory)
             .map_err(SimulateError::overflow(work))?,
         stored: figures.stored,
         macs: figures.macs,

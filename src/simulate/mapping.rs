@@ -2,6 +2,7 @@
 
 use super::engine::RowStationaryMapping;
 use super::memory::{TileOrder, Tiling};
+use super::spatial::Spatial;
 use super::work::Mapping;
 use crate::document::{At, Fault, Faults, Source};
 use schemars::JsonSchema;
@@ -39,8 +40,8 @@ struct MappingFile {
     layer: BTreeMap<String, LayerMapping>,
 }
 
-/// For a row-stationary array all of `m` to `t`, the letters of Chen et al., JSSC 2017; for other engines `channels`,
-/// `rows` and `order`.
+/// For a row-stationary array all of `m` to `t`, the letters of Chen et al., JSSC 2017; for other engines tiles
+/// (`channels`, `rows` and `order`), a spatial split (any of `groups`, `positions` and `kernel-columns`), or both.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LayerMapping {
@@ -58,12 +59,21 @@ struct LayerMapping {
     r: Option<At<u64>>,
     /// Sets of PEs on other filters.
     t: Option<At<u64>>,
+    /// Sets of PEs on other groups, 1 without it.
+    g: Option<At<u64>>,
     /// Output channels of a tile, all groups counted.
     channels: Option<At<u64>>,
     /// Output rows of a tile, all samples counted.
     rows: Option<At<u64>>,
     /// Which loop over tiles is the outer one.
     order: Option<At<OrderWord>>,
+    /// Groups that run at once on the array; of a split that is given, 1 without it.
+    groups: Option<At<u64>>,
+    /// Parts of the output positions that run at once, each with a copy of the weights.
+    positions: Option<At<u64>>,
+    /// Kernel columns that run at once on the lanes of input channels.
+    #[serde(rename = "kernel-columns")]
+    kernel_columns: Option<At<u64>>,
 }
 
 /// Which loop over tiles is the outer one.
@@ -88,9 +98,15 @@ impl LayerMapping {
             ("r", &self.r),
             ("t", &self.t),
         ];
+        let sets = [("g", &self.g)];
         let sizes = [("channels", &self.channels), ("rows", &self.rows)];
+        let split = [
+            ("groups", &self.groups),
+            ("positions", &self.positions),
+            ("kernel-columns", &self.kernel_columns),
+        ];
         let mut faults = Vec::new();
-        for (key, at) in letters.iter().chain(&sizes) {
+        for (key, at) in letters.iter().chain(&sets).chain(&sizes).chain(&split) {
             if let Some(at) = at
                 && !(1..=MAX_EXTENT).contains(&at.value)
             {
@@ -101,15 +117,26 @@ impl LayerMapping {
             }
         }
         let tiled = sizes.iter().any(|(_, at)| at.is_some()) || self.order.is_some();
-        if let (true, Some((key, Some(at)))) = (tiled, letters.iter().find(|(_, at)| at.is_some())) {
+        let is_split = split.iter().any(|(_, at)| at.is_some());
+        if let (true, Some((key, Some(at)))) = (
+            tiled || is_split,
+            letters.iter().chain(&sets).find(|(_, at)| at.is_some()),
+        ) {
             faults.push(at.fault(
-                format!("layer `{name}` has tiles and `{key}`, which belongs to a row-stationary mapping"),
+                format!(
+                    "layer `{name}` has {} and `{key}`, which belongs to a row-stationary mapping",
+                    if tiled { "tiles" } else { "a spatial split" }
+                ),
                 "write `channels`, `rows` and `order`, or `m`, `n`, `e`, `p`, `q`, `r` and `t`",
             ));
             return Err(faults);
         }
         let mut missing: Vec<&str> = Vec::new();
-        let wanted = if tiled { &sizes[..] } else { &letters[..] };
+        let wanted = match (tiled, is_split) {
+            (true, _) => &sizes[..],
+            (false, true) => &[],
+            (false, false) => &letters[..],
+        };
         missing.extend(wanted.iter().filter(|(_, at)| at.is_none()).map(|(key, _)| *key));
         if tiled && self.order.is_none() {
             missing.push("order");
@@ -118,7 +145,7 @@ impl LayerMapping {
             let help = if tiled {
                 "tiles are `channels`, `rows` and `order = \"channels-outer\"` or `\"rows-outer\"`"
             } else {
-                "a row-stationary mapping is `m`, `n`, `e`, `p`, `q`, `r` and `t`; tiles are `channels`, `rows` and `order`"
+                "a row-stationary mapping is `m`, `n`, `e`, `p`, `q`, `r` and `t`; tiles are `channels`, `rows` and `order`; a spatial split is any of `groups`, `positions` and `kernel-columns`"
             };
             let keys: Vec<String> = missing.iter().map(|key| format!("`{key}`")).collect();
             faults.push(Fault::new(
@@ -131,15 +158,22 @@ impl LayerMapping {
             return Err(faults);
         }
         let count = |at: &Option<At<u64>>| at.as_ref().map_or(1, |at| at.value);
-        Ok(match self.order.as_ref().map(|order| order.value) {
-            Some(order) => Mapping::Tiled(Tiling {
-                channels: count(&self.channels),
-                rows: count(&self.rows),
-                order: match order {
-                    OrderWord::ChannelsOuter => TileOrder::ChannelsOuter,
-                    OrderWord::RowsOuter => TileOrder::RowsOuter,
-                },
-            }),
+        let tiling = self.order.as_ref().map(|order| Tiling {
+            channels: count(&self.channels),
+            rows: count(&self.rows),
+            order: match order.value {
+                OrderWord::ChannelsOuter => TileOrder::ChannelsOuter,
+                OrderWord::RowsOuter => TileOrder::RowsOuter,
+            },
+        });
+        let spatial = Spatial {
+            groups: count(&self.groups),
+            positions: count(&self.positions),
+            columns: count(&self.kernel_columns),
+        };
+        Ok(match tiling {
+            _ if is_split => Mapping::Spatial(spatial, tiling),
+            Some(tiling) => Mapping::Tiled(tiling),
             None => Mapping::RowStationary(RowStationaryMapping {
                 m: count(&self.m),
                 n: count(&self.n),
@@ -148,6 +182,7 @@ impl LayerMapping {
                 q: count(&self.q),
                 r: count(&self.r),
                 t: count(&self.t),
+                g: count(&self.g),
             }),
         })
     }

@@ -21,6 +21,7 @@ mod layer;
 mod mapping;
 mod memory;
 mod network;
+mod spatial;
 mod work;
 
 pub use area::{AreaBreakdown, area};
@@ -38,4 +39,5 @@ pub use memory::{TileOrder, Tiling};
 pub use network::{
     LayerExpectation, LayerSetting, NetworkCost, NetworkLayer, Surroundings, expect_layer, network, work_of,
 };
+pub use spatial::Spatial;
 pub use work::{LayerWork, Mapping, Weights};

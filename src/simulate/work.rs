@@ -3,6 +3,7 @@
 use super::engine::RowStationaryMapping;
 use super::layer::Pick;
 use super::memory::Tiling;
+use super::spatial::Spatial;
 use crate::compression::Mask;
 use crate::network::LoopNest;
 
@@ -22,8 +23,11 @@ pub enum Mapping {
     RowStationary(RowStationaryMapping),
     /// These tiles, on all other engines.
     Tiled(Tiling),
-    /// Every tiling that fits is tried and the best by this measure taken; without it, the one that loads the fewest
-    /// DRAM bits. Row-stationary arrays search as they do without it.
+    /// This split of the array, on engines that have one, with these tiles or else those that load least.
+    Spatial(Spatial, Option<Tiling>),
+    /// Every split of the array with every tiling that fits is tried and the best by this measure taken; without it,
+    /// the groups at once that take the fewest cycles and the tiling that loads the fewest DRAM bits. Row-stationary
+    /// arrays search as they do without it.
     Searched(Pick),
 }
 
@@ -32,11 +36,34 @@ impl Mapping {
     pub(super) const fn is_pinned(self) -> bool {
         !matches!(self, Self::Searched(_))
     }
+
+    /// The split that is pinned.
+    pub(super) const fn spatial(self) -> Option<Spatial> {
+        match self {
+            Self::Spatial(split, _) => Some(split),
+            _ => None,
+        }
+    }
+
+    /// The tiles that are pinned.
+    pub(super) const fn tiling(self) -> Option<Tiling> {
+        match self {
+            Self::Tiled(tiling) => Some(tiling),
+            Self::Spatial(_, tiling) => tiling,
+            _ => None,
+        }
+    }
 }
 
 impl From<RowStationaryMapping> for Mapping {
     fn from(mapping: RowStationaryMapping) -> Self {
         Self::RowStationary(mapping)
+    }
+}
+
+impl From<Spatial> for Mapping {
+    fn from(split: Spatial) -> Self {
+        Self::Spatial(split, None)
     }
 }
 
@@ -72,6 +99,6 @@ pub struct LayerWork<'a> {
     /// Whether the output goes to DRAM.
     pub output_to_dram: bool,
     /// The mapping to run, or the measure to search for; without it row-stationary arrays search by themselves, and
-    /// other engines take the tiles that load least. An engine refuses a mapping of the other kind.
+    /// other engines run as many groups at once as is fastest, in the tiles that load least. An engine refuses a mapping of the other kind.
     pub mapping: Option<Mapping>,
 }

@@ -2,6 +2,7 @@
 
 use cosparse::hardware::DotProduct;
 use cosparse::network::LoopNest;
+use cosparse::simulate::Spatial;
 use std::collections::BTreeMap;
 
 /// What a run did.
@@ -19,43 +20,73 @@ pub(crate) struct Ticked {
 }
 
 struct Step {
-    group: u64,
+    groups: std::ops::Range<u64>,
     kernels: std::ops::Range<u64>,
     channels: std::ops::Range<u64>,
     positions: std::ops::Range<u64>,
-    tap: (u64, u64),
+    row: u64,
+    columns: std::ops::Range<u64>,
     /// Whether its sums are whole.
     last: bool,
 }
 
-fn cut(extent: u64, step: u32) -> Vec<std::ops::Range<u64>> {
+fn cut(extent: u64, step: u64) -> Vec<std::ops::Range<u64>> {
     (0..extent)
         .step_by(step as usize)
-        .map(|start| start..(start + u64::from(step)).min(extent))
+        .map(|start| start..(start + step).min(extent))
         .collect()
+}
+
+/// Trees and the weights that they hold on their lanes: group, kernel, channel, row, column.
+type Held = Vec<Vec<Option<[u64; 5]>>>;
+
+/// The lanes of a step: each group of a pack has trees and lanes of its own, along the diagonal.
+fn held(array: DotProduct, split: Spatial, step: &Step) -> Held {
+    let [trees, lanes] = [array.kernels, array.channels].map(|n| (u64::from(n) / split.groups) as usize);
+    let mut held = vec![vec![None; array.channels as usize]; array.kernels as usize];
+    for (block, group) in step.groups.clone().enumerate() {
+        for (tree, kernel) in step.kernels.clone().enumerate() {
+            let mut lane = 0;
+            for column in step.columns.clone() {
+                for channel in step.channels.clone() {
+                    assert!(
+                        tree < trees && lane < lanes,
+                        "a group keeps to its trees and lanes"
+                    );
+                    held[block * trees + tree][block * lanes + lane] =
+                        Some([group, kernel, channel, step.row, column]);
+                    lane += 1;
+                }
+            }
+        }
+    }
+    held
 }
 
 /// `weight` at (group, kernel, channel, row, column); `input` at (sample, group, channel, row, column).
 pub(crate) fn run(
     array: DotProduct,
+    split: Spatial,
     nest: &LoopNest,
     weight: &dyn Fn([u64; 5]) -> i64,
     input: &dyn Fn([u64; 5]) -> i64,
 ) -> Ticked {
+    let [trees, lanes] = [array.kernels, array.channels].map(|n| u64::from(n) / split.groups);
     let mut steps = Vec::new();
-    for group in 0..nest.g {
-        for kernels in cut(nest.k, array.kernels) {
-            for positions in cut(nest.n * nest.p * nest.q, array.accumulators) {
-                for channels in cut(nest.c, array.channels) {
-                    for r in 0..nest.r {
-                        for s in 0..nest.s {
+    for groups in cut(nest.g, split.groups) {
+        for kernels in cut(nest.k, trees) {
+            for positions in cut(nest.n * nest.p * nest.q, array.accumulators.into()) {
+                for channels in cut(nest.c, lanes) {
+                    for row in 0..nest.r {
+                        for columns in cut(nest.s, split.columns) {
                             steps.push(Step {
-                                group,
+                                groups: groups.clone(),
                                 kernels: kernels.clone(),
                                 channels: channels.clone(),
                                 positions: positions.clone(),
-                                tap: (r, s),
-                                last: channels.end == nest.c && (r, s) == (nest.r - 1, nest.s - 1),
+                                row,
+                                last: channels.end == nest.c && row + 1 == nest.r && columns.end == nest.s,
+                                columns,
                             });
                         }
                     }
@@ -63,7 +94,7 @@ pub(crate) fn run(
             }
         }
     }
-    let words = |step: &Step| step.kernels.clone().count() as u64 * step.channels.clone().count() as u64;
+    let words = |step: &Step| held(array, split, step).iter().flatten().flatten().count() as u64;
     let mut ticked = Ticked::default();
     let mut coming = words(&steps[0]);
     ticked.weights += coming;
@@ -82,16 +113,33 @@ pub(crate) fn run(
             }
             if let Some(at) = position {
                 let (image, row, col) = (at / (nest.p * nest.q), at / nest.q % nest.p, at % nest.q);
-                let y = row * nest.stride[0] + step.tap.0 * nest.dilation[0];
-                let x = col * nest.stride[1] + step.tap.1 * nest.dilation[1];
-                ticked.inputs += step.channels.clone().count() as u64;
-                for kernel in step.kernels.clone() {
-                    for channel in step.channels.clone() {
-                        let held = weight([step.group, kernel, channel, step.tap.0, step.tap.1]);
-                        *ticked.outputs.entry([step.group, kernel, at]).or_default() +=
-                            held * input([image, step.group, channel, y, x]);
-                        ticked.macs += 1;
+                let trees = held(array, split, step);
+                // what each lane brings to all trees: the one input that any of them holds a weight for
+                let mut lanes: Vec<Option<i64>> = vec![None; array.channels as usize];
+                let mut brought = std::collections::BTreeSet::new();
+                for tree in &trees {
+                    for (lane, place) in tree.iter().enumerate() {
+                        let Some([group, _, channel, r, s]) = *place else {
+                            continue;
+                        };
+                        let y = row * nest.stride[0] + r * nest.dilation[0];
+                        let x = col * nest.stride[1] + s * nest.dilation[1];
+                        let value = input([image, group, channel, y, x]);
+                        assert!(lanes[lane].is_none_or(|v| v == value), "a lane brings one input");
+                        lanes[lane] = Some(value);
+                        brought.insert((lane, group, channel, y, x));
                     }
+                }
+                ticked.inputs += brought.len() as u64;
+                for tree in &trees {
+                    // lanes without a weight hold zero
+                    let weights = tree.iter().map(|place| place.map_or(0, weight));
+                    let sum: i64 = weights.zip(&lanes).map(|(w, input)| w * input.unwrap_or(0)).sum();
+                    let Some(&[group, kernel, ..]) = tree.iter().flatten().next() else {
+                        continue;
+                    };
+                    *ticked.outputs.entry([group, kernel, at]).or_default() += sum;
+                    ticked.macs += tree.iter().flatten().count() as u64;
                     ticked.written += u64::from(step.last);
                 }
                 ticked.streaming += 1;

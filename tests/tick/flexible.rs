@@ -10,6 +10,8 @@ pub(crate) struct Ticked {
     pub(crate) useful: u64,
     /// Weights loaded.
     pub(crate) loaded: u64,
+    /// Inputs read.
+    pub(crate) inputs: u64,
     pub(crate) sums_written: u64,
     pub(crate) sums_read: u64,
     /// Positions × rows.
@@ -91,15 +93,12 @@ fn climb(partials: &[Partial]) -> (Vec<Partial>, Vec<Partial>) {
 }
 
 /// Fills of the multipliers.
-fn fills(engine: Flexible, alive: &[Vec<bool>]) -> Vec<Vec<Held>> {
+fn fills(engine: Flexible, rows: &[Vec<usize>]) -> Vec<Vec<Held>> {
     let multipliers = engine.multipliers as usize;
     let mut folds: Vec<Vec<Held>> = Vec::new();
     let mut open = false;
-    for (row, columns) in alive.iter().enumerate() {
-        let weights: Vec<_> = (0..columns.len())
-            .filter(|&c| columns[c] || !engine.sparse)
-            .map(|c| Held::Weight(row, c))
-            .collect();
+    for (row, columns) in rows.iter().enumerate() {
+        let weights: Vec<_> = columns.iter().map(|&c| Held::Weight(row, c)).collect();
         if weights.is_empty() {
             continue;
         }
@@ -134,10 +133,12 @@ fn fills(engine: Flexible, alive: &[Vec<bool>]) -> Vec<Vec<Held>> {
     folds
 }
 
-/// One group: `alive[row][column]`, `weight(row, column)`, `input(position, column)`.
+/// The groups that run at once: the columns that each row holds, `weight(row, column)`, `input(position, column)`;
+/// columns count on from group to group, `products` each.
 pub(crate) fn run(
     engine: Flexible,
-    alive: &[Vec<bool>],
+    rows: &[Vec<usize>],
+    products: usize,
     positions: usize,
     weight: &dyn Fn(usize, usize) -> i64,
     input: &dyn Fn(usize, usize) -> i64,
@@ -145,10 +146,19 @@ pub(crate) fn run(
     let behind = engine.multipliers.div_ceil(engine.distribution_words) as usize;
     let table = lines(engine.multipliers as usize, engine.output_lines as usize);
     let mut ticked = Ticked {
-        output: vec![vec![0; alive.len()]; positions],
+        output: vec![vec![0; rows.len()]; positions],
         ..Ticked::default()
     };
-    for fold in fills(engine, alive) {
+    for fold in fills(engine, rows) {
+        // inputs of the groups whose rows begin here: later folds of a long row read none anew
+        let begun: BTreeSet<usize> = fold
+            .iter()
+            .filter_map(|held| match held {
+                Held::Weight(row, column) if !fold.contains(&Held::Sum(*row)) => Some(column / products),
+                _ => None,
+            })
+            .collect();
+        ticked.inputs += (begun.len() * products * positions) as u64;
         ticked.cycles += 1; // configure
         let mut ports: Vec<usize> = fold
             .chunks(behind)

@@ -46,14 +46,14 @@ pub(crate) fn run(
     values: &Values,
 ) -> Ticked {
     let mut ticked = Ticked::default();
-    for group in 0..nest.g {
+    for groups in cut(0, nest.g, map.g) {
         for rows in cut(0, nest.p, map.e) {
             for images in cut(0, nest.n, map.n) {
                 for block in cut(0, nest.k, map.m) {
                     for channels in cut(0, nest.c, map.q * map.r) {
                         for filters in cut(block.0, block.1, map.p * map.t) {
                             let pass = Pass {
-                                group,
+                                groups,
                                 rows,
                                 images,
                                 channels,
@@ -70,7 +70,7 @@ pub(crate) fn run(
 }
 
 struct Pass {
-    group: u64,
+    groups: (u64, u64),
     rows: (u64, u64),
     images: (u64, u64),
     channels: (u64, u64),
@@ -84,31 +84,33 @@ impl Pass {
     /// The list of every PE's work, in order.
     fn pes(&self, nest: &LoopNest, map: &RowStationaryMapping, values: &Values) -> Vec<Vec<Work>> {
         let mut pes = Vec::new();
-        for channels in cut(self.channels.0, self.channels.1, map.q) {
-            for filters in cut(self.filters.0, self.filters.1, map.p) {
-                for kernel_row in 0..nest.r {
-                    for row in self.rows.0..self.rows.1 {
-                        let mut work = Vec::new();
-                        for image in self.images.0..self.images.1 {
-                            for col in 0..nest.q {
-                                for kernel_col in 0..nest.s {
-                                    for channel in channels.0..channels.1 {
-                                        for filter in filters.0..filters.1 {
-                                            let y = row * nest.stride[0] + kernel_row * nest.dilation[0];
-                                            let x = col * nest.stride[1] + kernel_col * nest.dilation[1];
-                                            work.push((
-                                                [self.group, filter, image, row, col],
-                                                (values.weight)([
-                                                    self.group, filter, channel, kernel_row, kernel_col,
-                                                ]),
-                                                (values.input)([image, self.group, channel, y, x]),
-                                            ));
+        for group in self.groups.0..self.groups.1 {
+            for channels in cut(self.channels.0, self.channels.1, map.q) {
+                for filters in cut(self.filters.0, self.filters.1, map.p) {
+                    for kernel_row in 0..nest.r {
+                        for row in self.rows.0..self.rows.1 {
+                            let mut work = Vec::new();
+                            for image in self.images.0..self.images.1 {
+                                for col in 0..nest.q {
+                                    for kernel_col in 0..nest.s {
+                                        for channel in channels.0..channels.1 {
+                                            for filter in filters.0..filters.1 {
+                                                let y = row * nest.stride[0] + kernel_row * nest.dilation[0];
+                                                let x = col * nest.stride[1] + kernel_col * nest.dilation[1];
+                                                work.push((
+                                                    [group, filter, image, row, col],
+                                                    (values.weight)([
+                                                        group, filter, channel, kernel_row, kernel_col,
+                                                    ]),
+                                                    (values.input)([image, group, channel, y, x]),
+                                                ));
+                                            }
                                         }
                                     }
                                 }
                             }
+                            pes.push(work);
                         }
-                        pes.push(work);
                     }
                 }
             }
@@ -129,9 +131,10 @@ impl Pass {
         assert!(pes.len() as u64 <= u64::from(engine.rows) * u64::from(engine.cols));
         // the words that have to move, one by one
         let mut weights = 0u64;
+        let of_groups = self.groups.1 - self.groups.0;
         for _ in self.filters.0..self.filters.1 {
             for _ in self.channels.0..self.channels.1 {
-                weights += nest.r * nest.s;
+                weights += nest.r * nest.s * of_groups;
             }
         }
         let last = |outputs: u64, axis: usize, kernel: u64| {
@@ -143,9 +146,9 @@ impl Pass {
                 for _ in 0..=last(self.rows.1 - self.rows.0, 0, nest.r) {
                     for col in 0..=last(nest.q, 1, nest.s) {
                         if image == self.images.0 && col < nest.s {
-                            first += 1;
+                            first += of_groups;
                         } else {
-                            later += 1;
+                            later += of_groups;
                         }
                     }
                 }
@@ -155,7 +158,7 @@ impl Pass {
         for _ in self.images.0..self.images.1 {
             for _ in self.filters.0..self.filters.1 {
                 for _ in self.rows.0..self.rows.1 {
-                    sums += nest.q;
+                    sums += nest.q * of_groups;
                 }
             }
         }

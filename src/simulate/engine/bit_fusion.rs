@@ -6,14 +6,18 @@
 //! four where both are that wide.
 //!
 //! The folds are those of [`Folds`] with ceil(K/F) rows of products and every position streamed once a pass. The
-//! sums of the passes are shifted and added as they leave the array.
+//! sums of the passes are shifted and added as they leave the array. Groups, and parts of the output positions, run
+//! side by side on blocks along the diagonal as in a weight-stationary array ([`Diagonal`]); the products that a unit
+//! fuses are of one group.
 
+use super::diagonal::Diagonal;
 use super::{ArrayBits, ArrayEngine, ArrayRun, Folds};
 use crate::compression::Mask;
 use crate::hardware::{BitFusion, Dataflow, Systolic};
 use crate::simulate::count::fit;
+use crate::simulate::spatial::{self, Room, Spatial};
 use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits};
-use crate::units::{Overflow, mul, product};
+use crate::units::{Overflow, add, mul, product};
 
 /// The bits at which an operand of `bits` runs; `None` above 16.
 fn rounded(bits: u32) -> Option<u64> {
@@ -30,7 +34,17 @@ impl ArrayEngine for BitFusion {
                 message: "multiplies at most 16 bits by 16 bits; quantise weights and activations to 16 bits or fewer",
             });
         };
-        run(*self, work, weight, activation).map_err(SimulateError::overflow(work))
+        spatial::run(self.room(work), work, |split| {
+            run(*self, work, (weight, activation), split)
+        })
+    }
+
+    fn room(&self, work: &LayerWork) -> Room {
+        Diagonal::room(&work.nest, self.rows.into(), self.cols.into(), true)
+    }
+
+    fn splits(&self) -> bool {
+        true
     }
 
     fn pes(&self) -> u64 {
@@ -38,8 +52,15 @@ impl ArrayEngine for BitFusion {
     }
 }
 
-fn run(engine: BitFusion, work: &LayerWork, weight: u64, activation: u64) -> Result<ArrayRun, Overflow> {
+fn run(
+    engine: BitFusion,
+    work: &LayerWork,
+    (weight, activation): (u64, u64),
+    split: Spatial,
+) -> Result<ArrayRun, Overflow> {
     let gemm = work.nest.gemm();
+    let diagonal = Diagonal::new(&work.nest, split);
+    let [rows, cols] = [engine.rows, engine.cols].map(|extent| diagonal.share(extent.into()));
     let passes = weight.div_ceil(8) * activation.div_ceil(8);
     let fused = (8 / weight.min(8)) * (8 / activation.min(8));
     let array = Systolic {
@@ -47,11 +68,15 @@ fn run(engine: BitFusion, work: &LayerWork, weight: u64, activation: u64) -> Res
         cols: engine.cols,
         dataflow: Dataflow::WeightStationary,
     };
-    let folds = Folds::new(array, mul(gemm.m, passes)?, gemm.k.div_ceil(fused), gemm.n);
+    let time = gemm.m.div_ceil(split.positions);
+    let folds = Folds::new(array, mul(time, passes)?, gemm.k.div_ceil(fused), gemm.n);
+    let row_folds = folds.sr.div_ceil(rows);
+    let col_folds = folds.sc.div_ceil(cols);
+    let steps = product(&[diagonal.packs(), row_folds, col_folds])?;
     let units = engine.pes();
     let macs = work.nest.macs();
-    let cycles = product(&[gemm.groups, folds.cycles()?])?;
-    let streaming = product(&[gemm.groups, folds.count()?, folds.t])?;
+    let cycles = product(&[steps, folds.cycles_per_fold()?])?;
+    let streaming = product(&[steps, folds.t])?;
     let rate = u128::from(units) * u128::from(fused);
     let compute = fit(u128::from(macs) * u128::from(passes) / rate)?;
     let causes = Causes {
@@ -60,8 +85,6 @@ fn run(engine: BitFusion, work: &LayerWork, weight: u64, activation: u64) -> Res
         fill_drain: cycles - streaming,
         ..Causes::default()
     };
-    let row_folds = folds.sr.div_ceil(engine.rows.into());
-    let col_folds = folds.sc.div_ceil(engine.cols.into());
     let sums = product(&[gemm.groups, gemm.m, gemm.n, u64::from(work.activation_bits)])?;
     let weights = product(&[work.nest.weights(), weight])?;
     Ok(ArrayRun {
@@ -69,16 +92,20 @@ fn run(engine: BitFusion, work: &LayerWork, weight: u64, activation: u64) -> Res
         causes,
         macs,
         decoded: 0,
-        hops: mul(2, macs)?,
+        hops: add(
+            mul(2, macs)?,
+            mul(col_folds, diagonal.passing(gemm.k, gemm.m, cols)?)?,
+        )?,
         stored: StoredBits { weights, indices: 0 },
         bits: ArrayBits {
-            weights,
+            weights: mul(weights, diagonal.copies(gemm.m))?,
             indices: 0,
             inputs: product(&[gemm.groups, gemm.m, gemm.k, col_folds, activation])?,
             outputs_written: mul(sums, row_folds)?,
             outputs_read: mul(sums, row_folds - 1)?,
         },
         peak: fit(rate.div_ceil(passes.into()))?,
+        spatial: split,
         ..ArrayRun::default()
     })
 }

@@ -3,11 +3,17 @@
 //! A tile is `rows` output channels × `cols` output positions; a unit works on `lanes` products at once and takes
 //! as many cycles as the serial operand has bits. The layer ends one accumulation and ceil(log2 lanes) adders
 //! after its last bit. Zeros are multiplied like anything else.
+//!
+//! The lanes of a column bring their inputs to all rows, and a unit adds up all its lanes. n groups run at once where
+//! each has floor(rows / n) rows and floor(lanes / n) lanes of its own and the rows hold zeros on the others' lanes:
+//! blocks along the diagonal of rows × lanes ([`Diagonal`]). Columns are output positions already.
 
+use super::diagonal::Diagonal;
 use super::{ArrayBits, ArrayEngine, ArrayRun};
 use crate::compression::Mask;
 use crate::hardware::{BitSerial, SerialOperand};
 use crate::simulate::count::fit;
+use crate::simulate::spatial::{self, Room, Spatial};
 use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits};
 use crate::units::{Overflow, add, mul, product};
 
@@ -18,7 +24,7 @@ impl ArrayEngine for BitSerial {
         } else if [self.rows, self.cols, self.lanes].contains(&0) {
             "needs at least one row, column and lane; mend the profile"
         } else {
-            return run(*self, work).map_err(SimulateError::overflow(work));
+            return spatial::run(self.room(work), work, |split| run(*self, work, split));
         };
         Err(SimulateError::Unsupported {
             layer: work.name.into(),
@@ -27,12 +33,20 @@ impl ArrayEngine for BitSerial {
         })
     }
 
+    fn room(&self, work: &LayerWork) -> Room {
+        Diagonal::room(&work.nest, self.rows.into(), self.lanes.into(), false)
+    }
+
+    fn splits(&self) -> bool {
+        true
+    }
+
     fn pes(&self) -> u64 {
         u64::from(self.rows) * u64::from(self.cols)
     }
 }
 
-fn run(engine: BitSerial, work: &LayerWork) -> Result<ArrayRun, Overflow> {
+fn run(engine: BitSerial, work: &LayerWork, split: Spatial) -> Result<ArrayRun, Overflow> {
     let gemm = work.nest.gemm();
     let [rows, cols, lanes] = [engine.rows, engine.cols, engine.lanes].map(u64::from);
     let (weight_bits, act) = (u64::from(work.weight_bits), u64::from(work.activation_bits));
@@ -40,8 +54,10 @@ fn run(engine: BitSerial, work: &LayerWork) -> Result<ArrayRun, Overflow> {
         SerialOperand::Activations => act,
         SerialOperand::Weights => weight_bits,
     };
-    let (blocks, columns) = (gemm.n.div_ceil(rows), gemm.m.div_ceil(cols));
-    let streaming = product(&[gemm.groups, blocks, columns, gemm.k.div_ceil(lanes), bits])?;
+    let diagonal = Diagonal::new(&work.nest, split);
+    let (blocks, columns) = (gemm.n.div_ceil(diagonal.share(rows)), gemm.m.div_ceil(cols));
+    let steps = gemm.k.div_ceil(diagonal.share(lanes));
+    let streaming = product(&[diagonal.packs(), blocks, columns, steps, bits])?;
     let latency = 1 + u64::from(engine.lanes.next_power_of_two().trailing_zeros());
     let macs = work.nest.macs();
     let products = product(&[rows, cols, lanes])?;
@@ -70,6 +86,7 @@ fn run(engine: BitSerial, work: &LayerWork) -> Result<ArrayRun, Overflow> {
             outputs_read: 0,
         },
         peak: products.div_ceil(bits.max(1)),
+        spatial: split,
         ..ArrayRun::default()
     })
 }

@@ -4,20 +4,46 @@
 //! kernel rows, kernel columns, positions. A step is the innermost loop: the weights of one kernel tile × channel
 //! tile at one place (r, s) are held, and the tile's positions pass, one a cycle. The weights of the next step load
 //! beside it, `weights-per-cycle` at a time, and a step waits for them; the first load stands alone. Sums of an
-//! output tile stay in the accumulators until all its products are added. Groups run one after another, so a
-//! depthwise layer uses one kernel and one channel.
+//! output tile stay in the accumulators until all its products are added.
+//!
+//! The channels of a position go to all trees, and a tree adds up all its multipliers. n groups run at once where each
+//! has floor(kernels / n) trees and floor(channels / n) lanes of its own and the trees hold zeros on the others' lanes:
+//! blocks along the diagonal of kernels × channels ([`Diagonal`]). The channels of consecutive groups are consecutive
+//! channels of a position, which is what the array reads anyway. A depthwise layer runs min(kernels, channels) groups at
+//! once.
+//!
+//! A layer of one group with few channels can take several columns of its kernel at once, on the idle lanes: pixels of
+//! a row lie one after another, so that the inputs of neighbouring kernel columns are one run of words, as NVDLA reads
+//! images ("channel pre-extension" in its manual, "In-memory data formats"; that it extends along the row is
+//! recalled). Kernels that are dilated along the row leave gaps and cannot.
 //!
 //! Source of the structure: NVDLA, hardware architectural specification, "convolution pipeline".
 
+use super::diagonal::Diagonal;
 use super::{ArrayBits, ArrayEngine, ArrayRun};
 use crate::compression::Mask;
 use crate::hardware::DotProduct;
+use crate::network::LoopNest;
+use crate::simulate::spatial::{self, Room, Spatial};
 use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits};
 use crate::units::{Overflow, add, mul, product};
 
 impl ArrayEngine for DotProduct {
     fn run(&self, work: &LayerWork, _: Option<&Mask>, _: &str) -> Result<ArrayRun, SimulateError> {
-        run(*self, work).map_err(SimulateError::overflow(work))
+        spatial::run(self.room(work), work, |split| run(*self, work, split))
+    }
+
+    fn room(&self, work: &LayerWork) -> Room {
+        let nest = &work.nest;
+        let mut room = Diagonal::room(nest, self.kernels.into(), self.channels.into(), false);
+        if nest.g == 1 && nest.dilation[1] == 1 {
+            room.most.columns = (u64::from(self.channels) / nest.c).clamp(1, nest.s);
+        }
+        room
+    }
+
+    fn splits(&self) -> bool {
+        true
     }
 
     fn pes(&self) -> u64 {
@@ -26,8 +52,7 @@ impl ArrayEngine for DotProduct {
 }
 
 /// The pieces of `extent` in steps of `step`: size and how often, those that occur.
-fn pieces(extent: u64, step: u32) -> impl Iterator<Item = (u64, u64)> + Clone {
-    let step = u64::from(step);
+fn pieces(extent: u64, step: u64) -> impl Iterator<Item = (u64, u64)> + Clone {
     [
         (step, extent / step),
         (extent % step, u64::from(!extent.is_multiple_of(step))),
@@ -44,44 +69,62 @@ struct Cycles {
     waiting: u64,
 }
 
-fn cycles(array: DotProduct, work: &LayerWork) -> Result<Cycles, Overflow> {
+/// Trees and lanes of a group.
+fn share(array: DotProduct, nest: &LoopNest, split: Spatial) -> [u64; 2] {
+    let diagonal = Diagonal::new(nest, split);
+    [array.kernels, array.channels].map(|extent| diagonal.share(extent.into()))
+}
+
+fn cycles(array: DotProduct, work: &LayerWork, split: Spatial) -> Result<Cycles, Overflow> {
     let nest = &work.nest;
+    let [trees, lanes] = share(array, nest, split);
     let positions = product(&[nest.n, nest.p, nest.q])?;
-    let taps = mul(nest.r, nest.s)?;
-    let load = |kernels: u64, channels: u64| (kernels * channels).div_ceil(array.weights_per_cycle.into());
+    // groups, kernels, input channels, kernel columns of a step
+    let load = |held: [u64; 4]| -> Result<u64, Overflow> {
+        Ok(product(&held)?.div_ceil(array.weights_per_cycle.into()))
+    };
     let output_tiles = positions.div_ceil(array.accumulators.into());
     let (whole, last) = (
         u64::from(array.accumulators).min(positions),
         positions - (output_tiles - 1) * u64::from(array.accumulators),
     );
-    let first_kernels = nest.k.min(array.kernels.into());
-    let first_channels = nest.c.min(array.channels.into());
+    let first = [
+        nest.g.min(split.groups),
+        nest.k.min(trees),
+        nest.c.min(lanes),
+        nest.s.min(split.columns),
+    ];
     let mut streaming = 0;
     // a load waits for the step before it: one of its own output tile, but for the first step of a tile, which
     // follows the tile before, or the last tile of the kernels before
     let mut waiting = 0;
-    for (kernels, kernel_tiles) in pieces(nest.k, array.kernels) {
-        let repeats = mul(nest.g, kernel_tiles)?;
-        let over = |channels: u64, outputs: u64| load(kernels, channels).saturating_sub(outputs);
-        for (outputs, tiles) in pieces(positions, array.accumulators) {
-            for (channels, channel_tiles) in pieces(nest.c, array.channels) {
-                let steps = mul(channel_tiles, taps)?;
-                let inside = steps - u64::from(channels == first_channels);
-                streaming = add(streaming, product(&[repeats, tiles, steps, outputs])?)?;
-                waiting = add(
-                    waiting,
-                    product(&[repeats, tiles, inside, over(channels, outputs)])?,
-                )?;
+    for (groups, packs) in pieces(nest.g, split.groups) {
+        for (kernels, kernel_tiles) in pieces(nest.k, trees) {
+            let repeats = mul(packs, kernel_tiles)?;
+            let over = |channels: u64, columns: u64, outputs: u64| -> Result<u64, Overflow> {
+                Ok(load([groups, kernels, channels, columns])?.saturating_sub(outputs))
+            };
+            for (outputs, tiles) in pieces(positions, array.accumulators.into()) {
+                for (channels, channel_tiles) in pieces(nest.c, lanes) {
+                    for (columns, column_tiles) in pieces(nest.s, split.columns) {
+                        let steps = product(&[channel_tiles, nest.r, column_tiles])?;
+                        let entry = channels == first[2] && columns == first[3];
+                        let inside = steps - u64::from(entry);
+                        streaming = add(streaming, product(&[repeats, tiles, steps, outputs])?)?;
+                        let waits = over(channels, columns, outputs)?;
+                        waiting = add(waiting, product(&[repeats, tiles, inside, waits])?)?;
+                    }
+                }
             }
+            let entering = add(
+                mul(output_tiles - 1, over(first[2], first[3], whole)?)?,
+                over(first[2], first[3], last)?,
+            )?;
+            waiting = add(waiting, mul(repeats, entering)?)?;
         }
-        let entering = add(
-            mul(output_tiles - 1, over(first_channels, whole))?,
-            over(first_channels, last),
-        )?;
-        waiting = add(waiting, mul(repeats, entering)?)?;
     }
     // no step comes before the very first load: it is waited for whole
-    let first = load(first_kernels, first_channels);
+    let first = load(first)?;
     waiting = waiting - first.saturating_sub(last) + first;
     Ok(Cycles {
         streaming,
@@ -89,15 +132,15 @@ fn cycles(array: DotProduct, work: &LayerWork) -> Result<Cycles, Overflow> {
     })
 }
 
-fn run(array: DotProduct, work: &LayerWork) -> Result<ArrayRun, Overflow> {
+fn run(array: DotProduct, work: &LayerWork, split: Spatial) -> Result<ArrayRun, Overflow> {
     let nest = &work.nest;
-    let Cycles { streaming, waiting } = cycles(array, work)?;
+    let Cycles { streaming, waiting } = cycles(array, work, split)?;
     let peak = array.pes();
     let macs = nest.macs();
     let compute = macs / peak;
     let positions = product(&[nest.n, nest.p, nest.q])?;
     let output_tiles = positions.div_ceil(array.accumulators.into());
-    let kernel_tiles = nest.k.div_ceil(array.kernels.into());
+    let kernel_tiles = nest.k.div_ceil(share(array, nest, split)[0]);
     let (weight_bits, act) = (u64::from(work.weight_bits), u64::from(work.activation_bits));
     let taps = mul(nest.r, nest.s)?;
     Ok(ArrayRun {
@@ -125,6 +168,7 @@ fn run(array: DotProduct, work: &LayerWork) -> Result<ArrayRun, Overflow> {
             outputs_read: 0,
         },
         peak,
+        spatial: split,
         ..ArrayRun::default()
     })
 }
@@ -132,7 +176,6 @@ fn run(array: DotProduct, work: &LayerWork) -> Result<ArrayRun, Overflow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::LoopNest;
     use crate::simulate::Weights;
 
     /// 2 kernels × 2 channels, 3 accumulators, 1 weight a cycle. K = 2, C = 3, 4 positions, 1×1: output tiles of 3 and
@@ -173,7 +216,7 @@ mod tests {
             output_to_dram: true,
             mapping: None,
         };
-        let run = run(array, &work).expect("no overflow");
+        let run = run(array, &work, Spatial::ONE).expect("no overflow");
         assert_eq!(run.cycles, 16);
         assert_eq!(
             (run.causes.compute, run.causes.unused, run.causes.fill_drain),

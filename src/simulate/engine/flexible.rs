@@ -3,7 +3,7 @@
 //!
 //! A *fold* fills the multipliers with whole weight rows, one after another as they fit; a row that exceeds the P
 //! multipliers takes folds of its own: P weights in the first, P − 1 in each that follows, whose first multiplier
-//! passes the partial sum on. Every fold streams all output positions of its group:
+//! passes the partial sum on. Every fold streams all output positions:
 //!
 //! ```text
 //! fold = 1 configure + load + distribute + (positions − 1) · max(distribute, collect) + 1 multiply + height
@@ -18,6 +18,10 @@
 //! adders without a common parent pass at most three inputs to each other over their forwarding link. Such
 //! neighbours share an output line; lines are dealt from the root down, these pairs first.
 //!
+//! Rows of several groups of a convolution may share a fold: each multiplier gets its own input and each row its own
+//! sum whatever group it is of. Inputs of different groups are different ones behind a port. At most `multipliers`
+//! groups at once; with 1 each group begins a fold.
+//!
 //! Zero inputs are not skipped. Where only the density of the weights is known, rows are equally long but for
 //! rounding, and different inputs wait behind every port.
 
@@ -25,6 +29,7 @@ use super::{ArrayBits, ArrayEngine, ArrayRun};
 use crate::compression::Mask;
 use crate::hardware::Flexible;
 use crate::simulate::count::{Portion, fit};
+use crate::simulate::spatial::{self, Room, Spatial};
 use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits, Weights};
 use crate::units::{Overflow, add, mul, product};
 
@@ -41,9 +46,20 @@ impl ArrayEngine for Flexible {
                 message: "needs a power of two of multipliers, and from 1 to so many words and lines; mend the profile",
             });
         }
-        Run::new(*self, work)
-            .layer()
-            .map_err(SimulateError::overflow(work))
+        spatial::run(self.room(work), work, |split| {
+            Run::new(*self, work, split.groups).layer()
+        })
+    }
+
+    fn room(&self, work: &LayerWork) -> Room {
+        Room {
+            most: Spatial::groups(work.nest.g),
+            blocks: self.multipliers.into(),
+        }
+    }
+
+    fn splits(&self) -> bool {
+        true
     }
 
     fn pes(&self) -> u64 {
@@ -70,6 +86,8 @@ impl Row {
 
 /// Part of a row that lies in one fold.
 struct Part<'a> {
+    /// The place of its group among those at once.
+    place: u64,
     row: &'a Row,
     from: u64,
     len: u64,
@@ -125,6 +143,8 @@ struct Run<'a> {
     work: &'a LayerWork<'a>,
     positions: u64,
     products: u64,
+    /// Groups whose rows may share a fold.
+    at_once: u64,
     /// Multipliers behind one port.
     behind: u64,
     /// The number of the port at which each column was last seen.
@@ -140,13 +160,14 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(engine: Flexible, work: &'a LayerWork<'a>) -> Self {
+    fn new(engine: Flexible, work: &'a LayerWork<'a>, at_once: u64) -> Self {
         let gemm = work.nest.gemm();
         Self {
             engine,
             work,
             positions: gemm.m,
             products: gemm.k,
+            at_once,
             behind: u64::from(engine.multipliers.div_ceil(engine.distribution_words)),
             seen: Vec::new(),
             port: 0,
@@ -188,11 +209,18 @@ impl<'a> Run<'a> {
         let nest = self.work.nest;
         let multipliers = u64::from(self.engine.multipliers);
         if matches!(self.work.weights, Weights::Pattern(_)) || !self.engine.sparse {
-            self.seen = vec![0; self.products as usize];
+            self.seen = vec![0; mul(self.products, self.at_once)? as usize];
         }
+        let mut waiting: Vec<(u64, Row)> = Vec::new();
+        let mut taken = 0;
         for group in 0..nest.g {
-            let mut waiting: Vec<Row> = Vec::new();
-            let mut taken = 0;
+            // the place of the group among those at once
+            let place = group % self.at_once;
+            if place == 0 {
+                self.packed(&waiting)?;
+                waiting.clear();
+                taken = 0;
+            }
             for channel in 0..nest.k {
                 let row = self.row(group * nest.k + channel);
                 if row.len() == 0 {
@@ -204,36 +232,39 @@ impl<'a> Run<'a> {
                     taken = 0;
                 }
                 if row.len() > multipliers {
-                    self.split(&row)?;
+                    self.split(place, &row)?;
                 } else {
                     taken += row.len();
-                    waiting.push(row);
+                    waiting.push((place, row));
                 }
             }
-            self.packed(&waiting)?;
         }
+        self.packed(&waiting)?;
         self.finish()
     }
 
     /// A fold of whole rows.
-    fn packed(&mut self, rows: &[Row]) -> Result<(), Overflow> {
+    fn packed(&mut self, rows: &[(u64, Row)]) -> Result<(), Overflow> {
         if rows.is_empty() {
             return Ok(());
         }
         let parts: Vec<_> = rows
             .iter()
-            .map(|row| Part {
+            .map(|(place, row)| Part {
+                place: *place,
                 row,
                 from: 0,
                 len: row.len(),
             })
             .collect();
-        self.inputs = add(self.inputs, self.products)?;
+        // rows of a group stand together
+        let groups = rows.chunk_by(|a, b| a.0 == b.0).count() as u64;
+        self.inputs = add(self.inputs, mul(groups, self.products)?)?;
         self.fold(&parts, false)
     }
 
     /// The folds of a row that exceeds the multipliers; together they read each of its inputs once.
-    fn split(&mut self, row: &Row) -> Result<(), Overflow> {
+    fn split(&mut self, place: u64, row: &Row) -> Result<(), Overflow> {
         let multipliers = u64::from(self.engine.multipliers);
         self.inputs = add(self.inputs, self.products)?;
         let mut from = 0;
@@ -242,7 +273,15 @@ impl<'a> Run<'a> {
             // with a single multiplier there is no room for the partial sum beside a weight
             let room = (multipliers - u64::from(carried)).max(1);
             let len = room.min(row.len() - from);
-            self.fold(&[Part { row, from, len }], carried)?;
+            self.fold(
+                &[Part {
+                    place,
+                    row,
+                    from,
+                    len,
+                }],
+                carried,
+            )?;
             from += len;
         }
         Ok(())
@@ -299,12 +338,13 @@ impl<'a> Run<'a> {
                 return (load, full);
             };
             let from = part.from as usize;
+            let first = (part.place * self.products) as usize;
             for &column in &columns[from..from + part.len as usize] {
                 if at > 0 && at % self.behind == 0 {
                     self.port += 1;
                     different = 0;
                 }
-                let seen = &mut self.seen[column as usize];
+                let seen = &mut self.seen[first + column as usize];
                 if *seen != self.port {
                     *seen = self.port;
                     different += 1;
@@ -348,6 +388,7 @@ impl<'a> Run<'a> {
                 outputs_read: product(&[self.read, act])?,
             },
             peak,
+            spatial: Spatial::groups(self.at_once),
             ..ArrayRun::default()
         })
     }

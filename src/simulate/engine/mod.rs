@@ -2,6 +2,7 @@
 
 mod bit_fusion;
 mod bit_serial;
+mod diagonal;
 mod dot_product;
 mod flexible;
 mod row_stationary;
@@ -16,6 +17,7 @@ pub use systolic::{Accesses, Folds, nm_products, row_wise_products};
 
 use super::cost::{Causes, StoredBits};
 use super::error::SimulateError;
+use super::spatial::{Room, Spatial};
 use super::work::LayerWork;
 use crate::compression::Mask;
 use crate::hardware::EngineKind;
@@ -41,6 +43,8 @@ pub struct ArrayRun {
     pub bits: ArrayBits,
     /// Multiplications the engine can start per cycle.
     pub peak: u64,
+    /// What of the layer shares the array at once.
+    pub spatial: Spatial,
     /// How the layer lies on the array, from engines that choose.
     pub mapping: Option<LoopForm>,
     /// What moves between the on-chip memories and DRAM, from engines whose mapping sets it; otherwise the memories
@@ -81,6 +85,23 @@ pub struct ArrayBits {
     pub outputs_read: u64,
 }
 
+impl ArrayBits {
+    /// All of them.
+    pub(super) fn total(&self) -> u128 {
+        let Self {
+            weights,
+            indices,
+            inputs,
+            outputs_written,
+            outputs_read,
+        } = *self;
+        [weights, indices, inputs, outputs_written, outputs_read]
+            .map(u128::from)
+            .iter()
+            .sum()
+    }
+}
+
 /// One way an array runs a layer.
 pub(super) trait ArrayEngine {
     /// Runs a checked layer on the array. `activations` is the real pattern of active inputs, of a checked shape
@@ -91,6 +112,17 @@ pub(super) trait ArrayEngine {
         activations: Option<&Mask>,
         name: &str,
     ) -> Result<ArrayRun, SimulateError>;
+
+    /// The splits of the array that its data paths allow for a layer.
+    fn room(&self, work: &LayerWork) -> Room {
+        let _ = work;
+        Room::NONE
+    }
+
+    /// Whether it has splits for some layers.
+    fn splits(&self) -> bool {
+        false
+    }
 
     /// The runs at both ends of the interval in which the cycles of a uniformly random mask lie with probability
     /// `level`, the work's density being known; `None` where nothing is random or no such interval is stated.

@@ -5,12 +5,18 @@
 //! without zeros runs on the same lanes, `lanes` weights a cycle. Tiles follow each other without a gap, and the
 //! layer ends one multiplication and ceil(log2 lanes) adders after its last step. Groups start anew at each row,
 //! and the last one of a row may be short.
+//!
+//! All rows see the inputs of the lanes / N groups of a step, and a unit adds up all its lanes. Several groups of a
+//! convolution run at once, each with rows and lanes of its own and nothing on the others' lanes: blocks along the
+//! diagonal of rows × (lanes / N) ([`Diagonal`]). Columns are output positions already.
 
+use super::diagonal::Diagonal;
 use super::systolic::nm_products;
 use super::{ArrayBits, ArrayEngine, ArrayRun};
 use crate::compression::Mask;
 use crate::hardware::Structured;
 use crate::simulate::count::{Portion, fit};
+use crate::simulate::spatial::{self, Room, Spatial};
 use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits, Weights};
 use crate::units::{Overflow, add, mul, product};
 
@@ -56,7 +62,16 @@ impl ArrayEngine for Structured {
                 }
             }
         };
-        run(*self, work, alive).map_err(SimulateError::overflow(work))
+        spatial::run(self.room(work), work, |split| run(*self, work, alive, split))
+    }
+
+    fn room(&self, work: &LayerWork) -> Room {
+        let lanes = self.lanes / self.keep.max(1);
+        Diagonal::room(&work.nest, self.rows.into(), lanes.into(), false)
+    }
+
+    fn splits(&self) -> bool {
+        true
     }
 
     fn pes(&self) -> u64 {
@@ -77,24 +92,25 @@ impl Structured {
     }
 }
 
-fn run(engine: Structured, work: &LayerWork, alive: u64) -> Result<ArrayRun, Overflow> {
+fn run(engine: Structured, work: &LayerWork, alive: u64, split: Spatial) -> Result<ArrayRun, Overflow> {
     let gemm = work.nest.gemm();
     let [keep, group, rows, cols, lanes] =
         [engine.keep, engine.group, engine.rows, engine.cols, engine.lanes].map(u64::from);
+    let diagonal = Diagonal::new(&work.nest, split);
     let full = alive == work.nest.weights();
     let (slots, steps) = if full {
-        (gemm.k, gemm.k.div_ceil(lanes))
+        (gemm.k, gemm.k.div_ceil(diagonal.share(lanes)))
     } else {
         (
             nm_products(gemm.k, keep, group)?,
-            gemm.k.div_ceil(group).div_ceil(lanes / keep),
+            gemm.k.div_ceil(group).div_ceil(diagonal.share(lanes / keep)),
         )
     };
-    let (blocks, columns) = (gemm.n.div_ceil(rows), gemm.m.div_ceil(cols));
+    let (blocks, columns) = (gemm.n.div_ceil(diagonal.share(rows)), gemm.m.div_ceil(cols));
     let peak = product(&[rows, cols, lanes])?;
     let macs = product(&[alive, gemm.m])?;
     let taken = product(&[gemm.groups, gemm.n, slots, gemm.m])?;
-    let streaming = product(&[gemm.groups, blocks, columns, steps])?;
+    let streaming = product(&[diagonal.packs(), blocks, columns, steps])?;
     let latency = 1 + u64::from(engine.lanes.next_power_of_two().trailing_zeros());
     let causes = Causes {
         compute: macs / peak,
@@ -130,6 +146,7 @@ fn run(engine: Structured, work: &LayerWork, alive: u64) -> Result<ArrayRun, Ove
             outputs_read: 0,
         },
         peak,
+        spatial: split,
         ..ArrayRun::default()
     })
 }

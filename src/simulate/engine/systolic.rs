@@ -8,20 +8,29 @@
 //! | input stationary | K | E | F | 2h + w + T − 2 |
 //! | output stationary | E | F | K | h + w + T − 2 |
 //!
-//! E output positions, K products per output, F output channels. Groups of a convolution run one after another.
+//! E output positions, K products per output, F output channels.
+//!
+//! Weight- and input-stationary arrays run several groups of a convolution at once, on blocks along their diagonal
+//! ([`Diagonal`]); a weight-stationary one also several parts of the output positions, each with a copy of the weights,
+//! as every row has a feed of its own. The folds are then those of a block's rows and columns, for ceil(G / groups)
+//! packs and ceil(E / positions) positions, and take the time of the whole array. Of an output-stationary array the
+//! rows are positions already and an input passes all columns, so that its groups run one after another.
+//!
 //! A dense array multiplies zeros like any other weight, so all its multiplications count as useful.
 //!
 //! Deviation from SCALE-Sim: [`Folds::cycles`] counts cycles; its report prints the index of the last one
 //! ([`Folds::scalesim_total_cycles`]), one less. Its output-stationary SRAM write count has an extra
 //! folds·(h + w), which is not copied.
 
+use super::diagonal::Diagonal;
 use super::{ArrayBits, ArrayEngine, ArrayRun};
 use crate::compression::Mask;
 use crate::hardware::{Dataflow, Systolic};
 use crate::network::LoopNest;
 use crate::simulate::count::fit;
+use crate::simulate::spatial::{self, Room, Spatial};
 use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits};
-use crate::units::{Overflow, product};
+use crate::units::{Overflow, add, product};
 
 /// How one matrix product falls onto an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +169,19 @@ impl Folds {
 
 impl ArrayEngine for Systolic {
     fn run(&self, work: &LayerWork, _: Option<&Mask>, _: &str) -> Result<ArrayRun, SimulateError> {
-        run(*self, work).map_err(SimulateError::overflow(work))
+        spatial::run(self.room(work), work, |split| run(*self, work, split))
+    }
+
+    fn room(&self, work: &LayerWork) -> Room {
+        let copies = self.dataflow == Dataflow::WeightStationary;
+        match self.dataflow {
+            Dataflow::OutputStationary => Room::NONE,
+            _ => Diagonal::room(&work.nest, self.rows.into(), self.cols.into(), copies),
+        }
+    }
+
+    fn splits(&self) -> bool {
+        true
     }
 
     fn pes(&self) -> u64 {
@@ -169,48 +190,100 @@ impl ArrayEngine for Systolic {
 
     fn formula(&self, work: &LayerWork, array: &ArrayRun) -> Vec<String> {
         let gemm = work.nest.gemm();
-        let folds = Folds::new(*self, gemm.m, gemm.k, gemm.n);
-        let (h, w, g) = (self.rows, self.cols, work.nest.g);
+        let split = array.spatial;
+        let (folds, steps) = split_folds(*self, work, split);
+        let g = work.nest.g;
         let (row, column, time, load) = match self.dataflow {
             Dataflow::WeightStationary => ("K", "F", "E", 2),
             Dataflow::InputStationary => ("K", "E", "F", 2),
             Dataflow::OutputStationary => ("E", "F", "K", 1),
         };
         let lead = if load == 2 { "2h" } else { "h" };
-        vec![
+        let blocks = split.blocks();
+        // rows and columns of a block, the steps of a part, what runs one after another
+        let (h, w, t, runs) = if blocks > 1 {
+            ("h'", "w'", "T", "packs")
+        } else {
+            ("h", "w", time, "groups")
+        };
+        let mut lines = vec![format!(
+            "E = {} output positions, K = {} products an output, F = {} output channels, {g} groups",
+            gemm.m, gemm.k, gemm.n
+        )];
+        if blocks > 1 {
+            lines.push(format!(
+                "{blocks} blocks along the diagonal = {} groups · {} parts of the positions, each of h' · w' = {} · {} PEs",
+                split.groups, split.positions, folds.array.rows, folds.array.cols
+            ));
+            lines.push(format!(
+                "packs = ceil({g} / {}) = {}; steps of a part T = ceil({time} / {}) = {steps}",
+                split.groups,
+                g.div_ceil(split.groups),
+                split.positions
+            ));
+        }
+        let whole = f64::from(self.rows) * f64::from(self.cols);
+        let block = f64::from(folds.array.rows) * f64::from(folds.array.cols) * blocks as f64;
+        lines.extend([
             format!(
-                "E = {} output positions, K = {} products an output, F = {} output channels, {g} groups",
-                gemm.m, gemm.k, gemm.n
-            ),
-            format!(
-                "folds = ceil({row} / h) · ceil({column} / w) = ceil({} / {h}) · ceil({} / {w}) = {} · {}",
+                "folds = ceil({row} / {h}) · ceil({column} / {w}) = ceil({} / {}) · ceil({} / {}) = {} · {}",
                 folds.sr,
+                folds.array.rows,
                 folds.sc,
+                folds.array.cols,
                 folds.row_folds(),
                 folds.col_folds()
             ),
             format!(
-                "cycles a fold = {lead} + w + {time} − 2 = {} + {w} + {} − 2",
-                load * u64::from(h),
-                folds.t
+                "cycles a fold = {lead} + w + {t} − 2 = {} + {} + {steps} − 2",
+                load * u64::from(self.rows),
+                self.cols
             ),
-            format!("array cycles = groups · folds · cycles a fold = {}", array.cycles),
+            format!("array cycles = {runs} · folds · cycles a fold = {}", array.cycles),
             format!(
-                "mapping efficiency = {row} · {column} / (folds · h · w) = {:.1} %",
-                100.0 * folds.mapping_efficiency()
+                "mapping efficiency = {}{row} · {column} / (folds · h · w) = {:.1} %",
+                if blocks > 1 { "blocks · " } else { "" },
+                100.0 * folds.mapping_efficiency() * block / whole
             ),
-        ]
+        ]);
+        lines
     }
 }
 
-fn run(array: Systolic, work: &LayerWork) -> Result<ArrayRun, Overflow> {
+/// The folds of a group on its blocks: rows and columns of a block, the time of the whole array.
+fn split_folds(array: Systolic, work: &LayerWork, split: Spatial) -> (Folds, u64) {
+    let gemm = work.nest.gemm();
+    let diagonal = Diagonal::new(&work.nest, split);
+    let share = |extent: u32| diagonal.share(extent.into()) as u32; // no more than the extent
+    let block = Systolic {
+        rows: share(array.rows),
+        cols: share(array.cols),
+        ..array
+    };
+    let folds = Folds::new(block, gemm.m, gemm.k, gemm.n);
+    let time = if array.dataflow == Dataflow::WeightStationary {
+        folds.t.div_ceil(split.positions)
+    } else {
+        folds.t
+    };
+    (folds, time)
+}
+
+fn run(array: Systolic, work: &LayerWork, split: Spatial) -> Result<ArrayRun, Overflow> {
     let LoopNest { g, .. } = work.nest;
     let gemm = work.nest.gemm();
-    let folds = Folds::new(array, gemm.m, gemm.k, gemm.n);
+    let diagonal = Diagonal::new(&work.nest, split);
+    let (folds, time) = split_folds(array, work, split);
+    let steps = product(&[diagonal.packs(), folds.count()?])?;
+    let whole = Folds {
+        t: time,
+        array,
+        ..folds
+    };
     let peak = array.pes();
     let macs = work.nest.macs();
-    let cycles = product(&[g, folds.cycles()?])?;
-    let streaming = product(&[g, folds.count()?, folds.t])?;
+    let cycles = product(&[steps, whole.cycles_per_fold()?])?;
+    let streaming = product(&[steps, time])?;
     let compute = macs / peak;
     let causes = Causes {
         compute,
@@ -229,19 +302,26 @@ fn run(array: Systolic, work: &LayerWork) -> Result<ArrayRun, Overflow> {
         macs,
         decoded: 0,
         // per multiplication one moving operand goes on to the neighbour, and one partial sum or second operand
-        hops: product(&[2, macs])?,
+        hops: add(
+            product(&[2, macs])?,
+            product(&[
+                folds.col_folds(),
+                diagonal.passing(folds.sr, folds.t, folds.array.cols.into())?,
+            ])?,
+        )?,
         stored: StoredBits {
             weights: product(&[work.nest.weights(), weight_bits])?,
             indices: 0,
         },
         bits: ArrayBits {
-            weights: product(&[g, words.filter_reads, weight_bits])?,
+            weights: product(&[g, words.filter_reads, diagonal.copies(folds.t), weight_bits])?,
             indices: 0,
             inputs: product(&[g, words.ifmap_reads, act_bits])?,
             outputs_written: outputs,
             outputs_read: outputs - finished,
         },
         peak,
+        spatial: split,
         ..ArrayRun::default()
     })
 }
@@ -249,6 +329,7 @@ fn run(array: Systolic, work: &LayerWork) -> Result<ArrayRun, Overflow> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulate::Weights;
 
     /// A 2×2 array, E = 3 positions, K = 3 products, F = 2 channels, weight stationary: ceil(3/2) = 2 row folds,
     /// 1 column fold; a fold loads 2 rows of weights and streams 3 positions through 2 + 2 − 1 skewed cycles:
@@ -274,6 +355,51 @@ mod tests {
             })
         );
         assert!((folds.mapping_efficiency() - 0.75).abs() < 1e-12);
+    }
+
+    /// Three groups of K = 2, F = 1, E = 3 on 4×4, two at once: blocks of 2×2, a pack of two and one of one, each
+    /// 2·4 + 4 + 3 − 2 = 13 cycles. Of the 18 multiplications each moves an operand and a sum; the 2 · 3 operands of the
+    /// second block pass the 2 columns of the first.
+    #[test]
+    fn two_groups_at_once_by_hand() {
+        let array = Systolic {
+            rows: 4,
+            cols: 4,
+            dataflow: Dataflow::WeightStationary,
+        };
+        let nest = LoopNest {
+            n: 1,
+            g: 3,
+            k: 1,
+            c: 2,
+            p: 3,
+            q: 1,
+            r: 1,
+            s: 1,
+            stride: [1, 1],
+            dilation: [1, 1],
+        };
+        let work = LayerWork {
+            name: "layer",
+            nest,
+            weights: Weights::Density(1.0),
+            weight_bits: 8,
+            activation_bits: 8,
+            activation_density: 1.0,
+            output_density: 1.0,
+            input_elements: 18,
+            output_elements: 9,
+            input_from_dram: true,
+            output_to_dram: true,
+            mapping: None,
+        };
+        let pair = run(array, &work, Spatial::groups(2)).expect("no overflow");
+        assert_eq!((pair.cycles, pair.macs, pair.hops), (26, 18, 2 * 18 + 12));
+        let alone = run(array, &work, Spatial::ONE).expect("no overflow");
+        assert_eq!((alone.cycles, alone.macs, alone.hops), (39, 18, 36));
+        assert_eq!(alone.bits, pair.bits);
+        // the engine takes the faster
+        assert_eq!(array.run(&work, None, "array"), Ok(pair));
     }
 
     #[test]

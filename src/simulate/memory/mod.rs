@@ -28,7 +28,7 @@ mod pipeline;
 mod search;
 mod tiling;
 
-pub(super) use search::best;
+pub(super) use search::{best, beyond, least};
 pub use tiling::{TileOrder, Tiling};
 
 use super::cost::{Causes, Traffic};
@@ -212,12 +212,12 @@ pub(super) fn run(
             });
         }
         Some(transfers) => Cut::Given(transfers),
-        None => Cut::Tiles(match work.mapping {
-            Some(Mapping::Tiled(tiling)) => {
+        None => Cut::Tiles(match work.mapping.and_then(Mapping::tiling) {
+            Some(tiling) => {
                 tiling::check(work, array, memories, layout, engine, tiling)?;
                 tiling
             }
-            _ => tiling::choose(work, array, memories, layout)?,
+            None => tiling::choose(work, array, memories, layout, engine)?,
         }),
     };
     pipeline::run(work, array, memories, layout, cut).map_err(SimulateError::overflow(work))

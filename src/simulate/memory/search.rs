@@ -7,13 +7,42 @@ use crate::hardware::Memory;
 use crate::simulate::LayerWork;
 use crate::simulate::engine::ArrayRun;
 use crate::simulate::error::SimulateError;
-use crate::units::Overflow;
+use crate::units::{Overflow, mul};
 
 /// Tiles that a search steps through at most, some seconds: the best so far stands then.
 const MOST_STEPS: u128 = 1 << 26;
 
 /// Bounds are sums in another order than costs: this portion leaves room for their rounding.
 const ROUNDING: f64 = 1e-9;
+
+/// Whether what takes at least `bound` cannot come to `least`.
+pub(in crate::simulate) fn beyond(bound: f64, least: f64) -> bool {
+    bound * (1.0 - ROUNDING) > least
+}
+
+/// What an array's run takes at least, whatever its tiles: its own cycles (causes are left out), and of DRAM what no
+/// tiling can spare.
+pub(in crate::simulate) fn least(
+    work: &LayerWork,
+    array: &ArrayRun,
+    layout: &Layout,
+) -> Result<MemoryRun, Overflow> {
+    let has_home = |t: usize| layout.routes[t].home.is_some();
+    let once = |t: usize, bits: u64| if has_home(t) { bits } else { 0 };
+    let act = u64::from(work.activation_bits);
+    let outputs = mul(mul(work.nest.n, work.output_elements)?, act)?;
+    let moved = (
+        [once(0, array.stored.weights), once(1, array.stored.indices), 0, 0],
+        [0, 0, 0, if work.output_to_dram { once(3, outputs) } else { 0 }],
+    );
+    Ok(MemoryRun {
+        cycles: array.cycles,
+        causes: array.causes,
+        dram: moved,
+        passed: moved,
+        tiling: None,
+    })
+}
 
 /// The run of the best tiling by `weigh`, of equals the one with the fewest loads, then the fewest tiles, the largest
 /// blocks, channels outside. `today` is the run of the tiling that loads least, which is never beaten by the answer.
@@ -41,7 +70,6 @@ fn search(
     };
     let space = Search::new(work, array, memories, layout)?;
     let mut best = (weigh(&today)?, space.rank(first), today);
-    let beyond = |bound: f64, least: f64| bound * (1.0 - ROUNDING) > least;
     let mut candidates: Vec<(f64, Rank, Tiling)> = Vec::new();
     for tiling in space.all() {
         // a count that overflows is no candidate

@@ -5,8 +5,9 @@ use crate::hardware::{Memory, MemoryKind};
 use crate::network::LoopNest;
 use crate::simulate::count::fit;
 use crate::simulate::engine::{ArrayRun, LoopForm};
+use crate::simulate::spatial::Spatial;
 use crate::simulate::{LayerWork, SimulateError};
-use crate::units::Overflow;
+use crate::units::{Overflow, mul};
 use std::cmp::Reverse;
 
 /// Loads, tiles, blocks of channels and of rows, order: of two tilings the lesser comes first.
@@ -58,6 +59,9 @@ pub(super) struct Extents {
     pub(super) output: u64,
     pub(super) input_streams: bool,
     pub(super) output_streams: bool,
+    /// Output channels of the groups that share the array: no tile holds fewer.
+    pub(super) pack: u64,
+    pub(super) spatial: Spatial,
 }
 
 impl Extents {
@@ -71,6 +75,12 @@ impl Extents {
             output: fit(u128::from(work.output_elements) * act)?,
             input_streams: work.input_from_dram,
             output_streams: work.output_to_dram,
+            pack: if array.spatial.groups > 1 {
+                mul(array.spatial.groups, work.nest.k)?
+            } else {
+                1
+            },
+            spatial: array.spatial,
         })
     }
 
@@ -82,6 +92,15 @@ impl Extents {
     /// Output rows, all samples.
     pub(super) fn rows(&self) -> u64 {
         self.nest.n * self.nest.p
+    }
+
+    /// Of descending block sizes those that hold a pack of groups, its own among them.
+    fn holding_packs(&self, mut sizes: Vec<u64>) -> Vec<u64> {
+        if self.pack > 1 {
+            sizes.retain(|&size| size > self.pack);
+            sizes.push(self.pack);
+        }
+        sizes
     }
 
     /// Groups whose inputs a block of channels reads.
@@ -316,7 +335,7 @@ impl<'a> Search<'a> {
         let nest = &self.extents.nest;
         let mut found = Vec::new();
         let all_rows = every_nested(nest.p, nest.n);
-        for channels in every_nested(nest.k, nest.g) {
+        for channels in self.extents.holding_packs(every_nested(nest.k, nest.g)) {
             let blocks_k = self.extents.channels().div_ceil(channels);
             for &rows in &all_rows {
                 let blocks_r = self.extents.rows().div_ceil(rows);
@@ -389,7 +408,7 @@ impl<'a> Search<'a> {
         }
         let mut best: Option<(u128, u128, Tiling)> = None;
         // no rows allow more channels than the weights alone do
-        let all_channels = nested(nest.k, nest.g);
+        let all_channels = extents.holding_packs(nested(nest.k, nest.g));
         let roomy = |c: &u64| extents.weights_fit(*c, self.memories, self.layout);
         let first = all_channels.iter().position(roomy)?;
         let most_channels = all_channels[first];
@@ -438,6 +457,7 @@ pub(super) fn choose(
     array: &ArrayRun,
     memories: &[Memory],
     layout: &Layout,
+    engine: &str,
 ) -> Result<Tiling, SimulateError> {
     let search = Search::new(work, array, memories, layout).map_err(SimulateError::overflow(work))?;
     if let Some((tiles, tiling)) = search.best() {
@@ -451,13 +471,27 @@ pub(super) fn choose(
         return Ok(tiling);
     }
     let smallest = Tiling {
-        channels: 1,
+        channels: search.extents.pack,
         rows: 1,
         order: TileOrder::ChannelsOuter,
     };
     let (memory, needed, available) = search
         .over(smallest)
         .ok_or_else(|| SimulateError::overflow(work)(Overflow))?;
+    if array.spatial.groups > 1 {
+        let Spatial { groups, .. } = array.spatial;
+        return Err(SimulateError::Mapping {
+            layer: work.name.into(),
+            engine: engine.into(),
+            key: "groups",
+            message: format!(
+                "a row of {groups} groups at once needs {needed} bits of `{}`, which has {available}",
+                memory.name
+            ),
+            cure: "run fewer groups at once; a double-buffered memory holds the tile in use and the next"
+                .into(),
+        });
+    }
     let stays = !work.input_from_dram || !work.output_to_dram;
     let home = memories.iter().position(|m| m.name == memory.name);
     let holds_stay = TENSORS.iter().enumerate().any(|(t, _)| {
@@ -517,6 +551,20 @@ pub(super) fn check(
             ));
         }
     }
+    if tiling.channels < search.extents.pack {
+        let Spatial { groups, .. } = array.spatial;
+        return Err(misfit(
+            "channels",
+            format!(
+                "a tile of {} channels does not hold the {groups} groups that run at once, {} channels each",
+                tiling.channels, nest.k
+            ),
+            format!(
+                "take at least {} channels, or fewer `groups`",
+                search.extents.pack
+            ),
+        ));
+    }
     if search.tiles(tiling) > MAX_TILES {
         let tiles = search.tiles(tiling);
         return Err(misfit(
@@ -571,8 +619,32 @@ pub(super) fn form(extents: &Extents, tiling: Tiling) -> LoopForm {
         "{indent}on the array: {channels} channels x {rows} rows x {} columns",
         extents.nest.q
     ));
+    let Spatial {
+        groups,
+        positions,
+        columns,
+    } = extents.spatial;
+    let all = &extents.nest;
+    if all.g > 1 || extents.spatial != Spatial::ONE {
+        let mut parts = Vec::new();
+        if all.g > 1 {
+            parts.push(format!("{groups} of {} groups at once", all.g));
+        }
+        if positions > 1 {
+            parts.push(format!("{positions} parts of the positions at once"));
+        }
+        if columns > 1 {
+            parts.push(format!("{columns} of {} kernel columns at once", all.s));
+        }
+        lines.push(format!("{indent}spatial: {}", parts.join(", ")));
+    }
+    let split = extents.spatial.to_string();
+    let gap = if split.is_empty() { "" } else { " " };
     LoopForm {
-        word: format!("channels={channels} rows={rows} {}", tiling.order.word()),
+        word: format!(
+            "{split}{gap}channels={channels} rows={rows} {}",
+            tiling.order.word()
+        ),
         lines,
     }
 }

@@ -20,10 +20,23 @@ pub(super) fn form(
     mapping: &RowStationaryMapping,
 ) -> Result<LoopForm, Overflow> {
     let nest = &work.nest;
-    let RowStationaryMapping { m, n, e, p, q, r, t } = *mapping;
+    let RowStationaryMapping {
+        m,
+        n,
+        e,
+        p,
+        q,
+        r,
+        t,
+        g,
+    } = *mapping;
     let banks = Banks::of(engine, work, mapping)?;
     let loops = [
-        (nest.g, ["group", "groups"], String::new()),
+        if g > 1 {
+            (nest.g.div_ceil(g), ["pack", "packs"], format!("of {g} groups"))
+        } else {
+            (nest.g, ["group", "groups"], String::new())
+        },
         (
             nest.p.div_ceil(e),
             ["strip", "strips"],
@@ -64,7 +77,8 @@ pub(super) fn form(
         }
     }
     lines.push(format!(
-        "{indent}in parallel: {r} sets along channels x {t} along filters, each {} kernel rows x {e} output rows: {} of {} PEs",
+        "{indent}in parallel: {r} sets along channels x {t} along filters{}, each {} kernel rows x {e} output rows: {} of {} PEs",
+        if g > 1 { format!(" x {g} along groups") } else { String::new() },
         nest.r,
         mapping.active_pes(nest)?,
         u64::from(engine.rows) * u64::from(engine.cols),

@@ -6,7 +6,7 @@ use crate::simulate::LayerWork;
 use crate::units::{Overflow, add, mul, product};
 use std::fmt;
 
-/// A row-stationary mapping in the letters of Chen et al., JSSC 2017, Table IV.
+/// A row-stationary mapping in the letters of Chen et al., JSSC 2017, Table IV, and g.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowStationaryMapping {
     /// Output channels of a group whose partial sums stay in the buffer: a multiple of p·t.
@@ -23,12 +23,24 @@ pub struct RowStationaryMapping {
     pub r: u64,
     /// Sets of PEs that work on other filters.
     pub t: u64,
+    /// Sets of PEs that work on other groups; the chip's own mappings have 1.
+    pub g: u64,
 }
 
 impl fmt::Display for RowStationaryMapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { m, n, e, p, q, r, t } = self;
-        write!(f, "m={m} n={n} e={e} p={p} q={q} r={r} t={t}")
+        let Self {
+            m,
+            n,
+            e,
+            p,
+            q,
+            r,
+            t,
+            g,
+        } = self;
+        write!(f, "m={m} n={n} e={e} p={p} q={q} r={r} t={t}")?;
+        if *g > 1 { write!(f, " g={g}") } else { Ok(()) }
     }
 }
 
@@ -91,15 +103,15 @@ impl Banks {
         mapping: &RowStationaryMapping,
     ) -> Result<Self, Overflow> {
         let nest = &work.nest;
-        let RowStationaryMapping { m, n, e, q, r, .. } = *mapping;
+        let RowStationaryMapping { m, n, e, q, r, g, .. } = *mapping;
         let bank = engine.bank.bits();
         let act = u64::from(work.activation_bits);
-        let mut psums = product(&[m, n, e, nest.q, act])?;
+        let mut psums = product(&[g, m, n, e, nest.q, act])?;
         if !work.output_to_dram {
             psums = psums.max(product(&[nest.n, work.output_elements, act])?);
         }
         let channels = mul(q, r)?.min(nest.c);
-        let mut inputs = product(&[n, channels, window_rows(nest, e)?, window_cols(nest)?, act])?;
+        let mut inputs = product(&[g, n, channels, window_rows(nest, e)?, window_cols(nest)?, act])?;
         if !work.input_from_dram {
             inputs = inputs.max(product(&[nest.n, work.input_elements, act])?);
         }
@@ -116,7 +128,7 @@ impl RowStationaryMapping {
     /// # Errors
     /// On overflow.
     pub fn active_pes(&self, nest: &LoopNest) -> Result<u64, Overflow> {
-        product(&[nest.r, self.e, self.r, self.t])
+        product(&[nest.r, self.e, self.r, self.t, self.g])
     }
 
     /// Whether the mapping fits the layer, the array, its registers and its banks; the first thing that does not.
@@ -133,7 +145,16 @@ impl RowStationaryMapping {
 
     fn misfit(&self, engine: &RowStationary, work: &LayerWork) -> Option<Misfit> {
         let nest = &work.nest;
-        let Self { m, n, e, p, q, r, t } = *self;
+        let Self {
+            m,
+            n,
+            e,
+            p,
+            q,
+            r,
+            t,
+            g,
+        } = *self;
         let zero = [
             ("m", m),
             ("n", n),
@@ -142,6 +163,7 @@ impl RowStationaryMapping {
             ("q", q),
             ("r", r),
             ("t", t),
+            ("g", g),
         ];
         if let Some((key, _)) = zero.iter().find(|(_, value)| *value == 0) {
             return Some(Misfit::new(key, format!("`{key}` is 0"), "write at least 1"));
@@ -150,6 +172,7 @@ impl RowStationaryMapping {
             return Some(misfit);
         }
         let limits = [
+            ("g", g, nest.g, "groups"),
             ("n", n, nest.n, "samples in the batch"),
             ("e", e, nest.p, "output rows"),
             ("p", p, nest.k, "filters in a group"),
@@ -196,18 +219,25 @@ impl RowStationaryMapping {
                 ));
             }
         }
-        let (want, have) = (r * t, sets(engine, nest, e));
+        let (want, have) = (r * t * g, sets(engine, nest, e));
         (want > have).then(|| {
             Misfit::new(
-                if have == 0 { "e" } else { "t" },
+                match (have, g) {
+                    (0, _) => "e",
+                    (_, 1) => "t",
+                    _ => "g",
+                },
                 format!(
-                    "r·t = {want} sets of {} x {e} PEs, but {} x {} PEs hold {have}",
-                    nest.r, engine.rows, engine.cols
+                    "{} = {want} sets of {} x {e} PEs, but {} x {} PEs hold {have}",
+                    if g > 1 { "r·t·g" } else { "r·t" },
+                    nest.r,
+                    engine.rows,
+                    engine.cols
                 ),
-                if have == 0 {
-                    "lower `e`"
-                } else {
-                    "lower `t`, `r` or `e`"
+                match (have, g) {
+                    (0, _) => "lower `e`",
+                    (_, 1) => "lower `t`, `r` or `e`",
+                    _ => "lower `g`, `t`, `r` or `e`",
                 },
             )
         })

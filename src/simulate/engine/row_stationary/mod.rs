@@ -1,7 +1,8 @@
 //! Row-stationary arrays (Eyeriss; Chen et al., JSSC 2017).
 //!
 //! A PE keeps q·S words of p filters and slides them over a row of the input; R PEs of a column add up an output
-//! row, e columns make a set, and r·t sets share the array: r on other channels, t on other filters. The array runs
+//! row, e columns make a set, and r·t·g sets share the array: r on other channels, t on other filters, g on other
+//! groups, which takes nothing but the tags by which a set picks its inputs and its filters. The array runs
 //! the layer in passes ([`passes`]); which, the mapping says: a given one, or the best of all ([`search`]).
 //!
 //! Weights go straight from their prefetch buffer to the registers, so each pass loads its own from DRAM. Inputs of
@@ -21,6 +22,7 @@ use crate::compression::Mask;
 use crate::hardware::{RowStationary, RunLength};
 use crate::simulate::Mapping;
 use crate::simulate::count::{Portion, fit};
+use crate::simulate::spatial::Spatial;
 use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits};
 use crate::units::{Overflow, product};
 use mapping::{Banks, Misfit, window_rows};
@@ -99,6 +101,7 @@ fn run(
             outputs_read: product(&[totals.psums_in, act])?,
         },
         peak,
+        spatial: Spatial::ONE,
         mapping: Some(loops::form(engine, work, mapping)?),
         transfers: Some(transfers(engine, work, mapping, &totals)?),
     })

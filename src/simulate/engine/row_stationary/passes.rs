@@ -1,7 +1,7 @@
 //! What the passes of a mapping take and move.
 //!
-//! The layer is cut along samples (n), output rows (e), filters (m, and inside it p·t) and channels (q·r); the last
-//! piece of each is what is left. A pass is one piece of each:
+//! The layer is cut along groups (g), samples (n), output rows (e), filters (m, and inside it p·t) and channels (q·r); the
+//! last piece of each is what is left. A pass is one piece of each:
 //!
 //! 1. its weights are loaded, `weights-per-cycle` at a time;
 //! 2. the first window (S columns) of its first sample's input rows, `inputs-per-cycle` at a time;
@@ -55,6 +55,7 @@ pub(super) fn pieces(extent: u64, step: u64) -> [(u64, u64); 2] {
 /// Extents of one pass.
 #[derive(Debug, Clone, Copy)]
 struct Pass {
+    groups: u64,
     images: u64,
     outputs: u64,
     filters: u64,
@@ -81,28 +82,31 @@ pub(super) fn run(
         totals.strip_rows = add(totals.strip_rows, mul(strips, rows)?)?;
         for (images, batches) in pieces(nest.n, mapping.n) {
             for (block, blocks) in pieces(nest.k, mapping.m) {
-                let outer = product(&[nest.g, strips, batches, blocks])?;
-                totals.loads = add(totals.loads, mul(outer, channel_passes)?)?;
                 if block == 0 || images == 0 {
                     continue;
                 }
-                for (filters, filter_passes) in pieces(block, at_once) {
-                    let times = mul(outer, filter_passes)?;
-                    let moved = product(&[times, images, filters, outputs, nest.q])?;
-                    totals.psums_out = add(totals.psums_out, mul(moved, channel_passes)?)?;
-                    totals.psums_in = add(totals.psums_in, mul(moved, channel_passes - 1)?)?;
-                    for (channels, channel_times) in channel_pieces {
-                        let times = mul(times, channel_times)?;
-                        if times == 0 {
-                            continue;
+                for (groups, packs) in pieces(nest.g, mapping.g) {
+                    let outer = product(&[packs, strips, batches, blocks])?;
+                    totals.loads = add(totals.loads, mul(outer, channel_passes)?)?;
+                    for (filters, filter_passes) in pieces(block, at_once) {
+                        let times = mul(outer, filter_passes)?;
+                        let moved = product(&[times, groups, images, filters, outputs, nest.q])?;
+                        totals.psums_out = add(totals.psums_out, mul(moved, channel_passes)?)?;
+                        totals.psums_in = add(totals.psums_in, mul(moved, channel_passes - 1)?)?;
+                        for (channels, channel_times) in channel_pieces {
+                            let times = mul(times, channel_times)?;
+                            if times == 0 {
+                                continue;
+                            }
+                            let pass = Pass {
+                                groups,
+                                images,
+                                outputs,
+                                filters,
+                                channels,
+                            };
+                            totals.pass(engine, nest, mapping, pass, (rows, cols), times)?;
                         }
-                        let pass = Pass {
-                            images,
-                            outputs,
-                            filters,
-                            channels,
-                        };
-                        totals.pass(engine, nest, mapping, pass, (rows, cols), times)?;
                     }
                 }
             }
@@ -123,6 +127,7 @@ impl Totals {
         times: u64,
     ) -> Result<(), Overflow> {
         let Pass {
+            groups,
             images,
             outputs,
             filters,
@@ -136,10 +141,10 @@ impl Totals {
             nest.s,
             nest.q,
         ])?;
-        let psums = product(&[images, filters, outputs, nest.q])?;
-        let inputs = product(&[images, channels, rows, cols])?;
-        let first = product(&[channels, rows, nest.s.min(cols)])?;
-        let weights = product(&[filters, channels, nest.r, nest.s])?;
+        let psums = product(&[groups, images, filters, outputs, nest.q])?;
+        let inputs = product(&[groups, images, channels, rows, cols])?;
+        let first = product(&[groups, channels, rows, nest.s.min(cols)])?;
+        let weights = product(&[groups, filters, channels, nest.r, nest.s])?;
         let fill = add(
             weights.div_ceil(engine.weights_per_cycle.into()),
             first.div_ceil(engine.inputs_per_cycle.into()),

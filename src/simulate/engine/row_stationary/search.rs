@@ -1,6 +1,6 @@
 //! The free mapper: of all legal mappings the one with the fewest cycles, of those the one that moves least energy.
 //!
-//! Every n, e, p, q, r, t is tried, large ones first, but for those whose multiplications alone take longer than the
+//! Every n, e, p, q, r, t, g is tried, large ones first, but for those whose multiplications alone take longer than the
 //! best so far. Of m it takes the largest that the banks allow: m changes nothing but how often inputs come from DRAM,
 //! which falls as m grows. Energy is counted by the relative costs of Chen et al., ISCA 2016, Table IV: 200 a DRAM
 //! word, 6 + 2 a word between buffer and array. Features count uncompressed, so that the mapping does not follow
@@ -52,6 +52,7 @@ pub(super) fn best(
         q: 1,
         r: 1,
         t: 1,
+        g: 1,
     };
     Ok(match smallest.check(engine, work)? {
         Err(misfit) => Err(misfit),
@@ -80,30 +81,33 @@ impl Search<'_> {
             for p in (1..=nest.k.min(psum_words).min(filter_words / (q * nest.s))).rev() {
                 for r in (1..=sets.min(nest.c.div_ceil(q))).rev() {
                     for t in (1..=(sets / r).min(nest.k.div_ceil(p))).rev() {
-                        let mapping = RowStationaryMapping {
-                            m: p * t,
-                            n: 1,
-                            e,
-                            p,
-                            q,
-                            r,
-                            t,
-                        };
-                        self.tried += 1;
-                        if self.tried > MOST_CANDIDATES {
-                            return Ok(());
-                        }
-                        if let Some(((cycles, _), _)) = self.best
-                            && floor(nest, &mapping)? > cycles
-                        {
-                            continue;
-                        }
-                        for n in (1..=nest.n).rev() {
+                        for g in 1..=(sets / (r * t)).min(nest.g) {
+                            let mapping = RowStationaryMapping {
+                                m: p * t,
+                                n: 1,
+                                e,
+                                p,
+                                q,
+                                r,
+                                t,
+                                g,
+                            };
                             self.tried += 1;
                             if self.tried > MOST_CANDIDATES {
                                 return Ok(());
                             }
-                            self.weigh(RowStationaryMapping { n, ..mapping })?;
+                            if let Some(((cycles, _), _)) = self.best
+                                && floor(nest, &mapping)? > cycles
+                            {
+                                continue;
+                            }
+                            for n in (1..=nest.n).rev() {
+                                self.tried += 1;
+                                if self.tried > MOST_CANDIDATES {
+                                    return Ok(());
+                                }
+                                self.weigh(RowStationaryMapping { n, ..mapping })?;
+                            }
                         }
                     }
                 }
@@ -132,13 +136,14 @@ impl Search<'_> {
     }
 }
 
-/// Cycles below which no mapping of this p, q, r, t comes: the busiest PE's multiplications.
+/// Cycles below which no mapping of this p, q, r, t, g comes: the busiest PE's multiplications.
 fn floor(nest: &LoopNest, mapping: &RowStationaryMapping) -> Result<u64, Overflow> {
     let busiest = |extent: u64, step: u64, each: u64| extent / step * each + (extent % step).min(each);
     let filters = busiest(nest.k, mapping.p * mapping.t, mapping.p);
     let channels = busiest(nest.c, mapping.q * mapping.r, mapping.q);
     let strips = nest.p.div_ceil(mapping.e);
-    product(&[nest.g, strips, nest.n, filters, channels, nest.s, nest.q])
+    let packs = nest.g.div_ceil(mapping.g);
+    product(&[packs, strips, nest.n, filters, channels, nest.s, nest.q])
 }
 
 /// The largest m, a multiple of p·t, whose partial sums fit beside the inputs.
@@ -153,7 +158,13 @@ fn largest_m(
         return Ok(None);
     }
     let bits = mul(all - banks.inputs, engine.bank.bits())?;
-    let one = product(&[mapping.n, mapping.e, work.nest.q, work.activation_bits.into()])?;
+    let one = product(&[
+        mapping.g,
+        mapping.n,
+        mapping.e,
+        work.nest.q,
+        work.activation_bits.into(),
+    ])?;
     let at_once = mapping.p * mapping.t;
     let fits = bits / one / at_once * at_once;
     Ok(Some(fits.min(work.nest.k.next_multiple_of(at_once))))
