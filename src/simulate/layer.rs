@@ -1,6 +1,7 @@
 //! One layer on one profile.
 
 use super::cost::{Causes, EnergyBreakdown, LayerCost, StoredBits};
+use super::count::fit;
 use super::engine::{self, ArrayRun};
 use super::error::SimulateError;
 use super::memory::{Layout, MemoryRun};
@@ -8,7 +9,8 @@ use super::work::{LayerWork, Mapping, Weights};
 use super::{energy, memory};
 use crate::compression::Mask;
 use crate::hardware::{Engine, EngineKind, Profile};
-use crate::units::product;
+use crate::units::{Overflow, add, product};
+use std::borrow::Cow;
 
 /// What makes one engine cheaper than another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +42,12 @@ impl Pick {
 /// A layer on every engine of a profile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerOutcome {
-    /// Place of the cheapest engine in the profile's list.
+    /// Place of the cheapest engine in the profile's list; for a layer that only moves, of the engine at whose clock it
+    /// does.
     pub engine: usize,
     /// Its cost.
     pub cost: LayerCost,
-    /// The cost of every engine in the profile's order, or why it cannot run the layer.
+    /// The cost of every engine in the profile's order, or why it cannot run the layer; none for a layer that only moves.
     pub all: Vec<Result<LayerCost, SimulateError>>,
 }
 
@@ -203,7 +206,7 @@ pub fn array_interval(
     Ok(ends.map(|[low, high]| (low.cycles, high.cycles)))
 }
 
-fn find(profile: &Profile, engine: usize) -> Result<&Engine, SimulateError> {
+pub(super) fn find(profile: &Profile, engine: usize) -> Result<&Engine, SimulateError> {
     let unknown = || SimulateError::UnknownEngine {
         profile: profile.name.clone(),
         engines: profile.engines.len(),
@@ -306,13 +309,37 @@ pub(super) fn figures(
     Ok((figures, memory))
 }
 
-fn finish(
+/// The run with what is fused behind the layer: of the finished outputs what leaves the chain is written, and the
+/// other operands of adds are read. Partial sums stay as they are.
+fn with_fused<'a>(work: &LayerWork, array: &'a ArrayRun) -> Result<Cow<'a, ArrayRun>, Overflow> {
+    let Some(fused) = work.fused else {
+        return Ok(Cow::Borrowed(array));
+    };
+    let nest = &work.nest;
+    let bits = |elements: u64| product(&[nest.n, elements, work.activation_bits.into()]);
+    let mut run = array.clone();
+    let made = product(&[nest.g, nest.k, nest.p, nest.q])?;
+    let finished = u128::from(array.bits.outputs_written.saturating_sub(array.bits.outputs_read));
+    let leaves = finished.checked_mul(fused.leaves.into()).ok_or(Overflow)?;
+    run.bits.outputs_written = add(array.bits.outputs_read, fit(leaves.div_ceil(made.into()))?)?;
+    let from_dram = bits(fused.added_from_dram)?;
+    let added = add(from_dram, bits(fused.added_on_chip)?)?;
+    run.bits.inputs = add(run.bits.inputs, added)?;
+    if let Some(transfers) = &mut run.transfers {
+        transfers.loads[2] = add(transfers.loads[2], from_dram)?;
+        transfers.dram_loads[2] = add(transfers.dram_loads[2], from_dram)?;
+    }
+    Ok(Cow::Owned(run))
+}
+
+pub(super) fn finish(
     work: &LayerWork,
     profile: &Profile,
     unit: &Engine,
     array: &ArrayRun,
 ) -> Result<LayerCost, SimulateError> {
     let layout = Layout::new(&profile.memories);
+    let array = &*with_fused(work, array).map_err(SimulateError::overflow(work))?;
     let (figures, memory) = figures(work, profile, &layout, unit, array)?;
     let start = array.peak as f64 * figures.cycles as f64;
     Ok(LayerCost {

@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod estimator;
 mod explain;
+mod fusion;
 mod layer;
 mod mapping;
 mod memory;
@@ -32,10 +33,12 @@ pub use engine::{
 pub use error::SimulateError;
 pub use estimator::{Estimator, Total};
 pub use explain::{Cause, Change, Explanation, explain};
+pub use fusion::{Fusion, Step, Steps, fuse};
 pub use layer::{LayerOutcome, Pick, array, array_interval, interval, layer, layer_on};
 pub use mapping::Mappings;
 pub use memory::{TileOrder, Tiling};
 pub use network::{
-    LayerExpectation, LayerSetting, NetworkCost, NetworkLayer, Surroundings, expect_layer, network, work_of,
+    LayerExpectation, LayerSetting, MEMORY, NetworkCost, NetworkLayer, Surroundings, expect_layer, network,
+    network_fused, work_of,
 };
-pub use work::{LayerWork, Mapping, Weights};
+pub use work::{Fused, LayerWork, Mapping, Weights};

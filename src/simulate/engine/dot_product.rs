@@ -172,6 +172,7 @@ mod tests {
             input_from_dram: true,
             output_to_dram: true,
             mapping: None,
+            fused: None,
         };
         let run = run(array, &work).expect("no overflow");
         assert_eq!(run.cycles, 16);
