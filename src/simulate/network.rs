@@ -109,7 +109,7 @@ pub fn network<'a>(
 /// output, and the other operands of its adds are read, at the memories where they live. A layer on its own reads its
 /// inputs and writes its output, and takes the time of the ports and the DRAM, at the clock of the profile's first
 /// engine. What the arithmetic of both costs is not modelled. A chain that would move more DRAM bits than its layers
-/// one by one, or has no room, is not fused.
+/// one by one, or has no room, is not fused: no mode moves more DRAM bits than [`Fusion::None`].
 ///
 /// # Errors
 /// As [`network`].
@@ -128,40 +128,65 @@ pub fn network_fused<'a>(
         pick,
         setting,
     };
-    let mut apart = BTreeSet::new();
-    let parts = if matches!(fusion, Fusion::Elementwise | Fusion::Full) {
-        let steps = fuse_but(network, Fusion::None, &apart);
-        let cost = job.run(&steps, Fusion::None).map_err(|(_, error)| error)?;
-        let bits = cost.layers.iter().map(|layer| dram_bits(profile, layer));
-        steps.steps.iter().map(|step| step.head).zip(bits).collect()
-    } else {
-        BTreeMap::new()
-    };
+    let nothing = BTreeSet::new();
+    if !matches!(fusion, Fusion::Elementwise | Fusion::Full) {
+        let steps = fuse_but(network, fusion, &nothing);
+        return job.run(&steps, fusion).map_err(|(_, error)| error);
+    }
+    let steps = fuse_but(network, Fusion::None, &nothing);
+    let parts = job.run(&steps, Fusion::None).map_err(|(_, error)| error)?;
+    let bits = parts.layers.iter().map(|layer| dram_bits(profile, layer));
+    let parts: BTreeMap<LayerId, u128> = steps.steps.iter().map(|step| step.head).zip(bits).collect();
+    let mut apart = nothing;
     loop {
         let steps = fuse_but(network, fusion, &apart);
-        let fused = |step: &&Step| !step.fused.is_empty();
-        let before = apart.len();
+        let chains = || steps.steps.iter().filter(|step| !step.fused.is_empty());
         match job.run(&steps, fusion) {
             Ok(cost) => {
-                for (step, layer) in steps.steps.iter().zip(&cost.layers) {
-                    let one_by_one = step.fused.iter().chain([&step.head]);
-                    let one_by_one: u128 = one_by_one.filter_map(|id| parts.get(id)).sum();
-                    if fused(&step) && dram_bits(profile, layer) > one_by_one {
-                        apart.insert(step.head);
-                    }
-                }
-                if apart.len() == before {
+                let bits: Vec<u128> = cost.layers.iter().map(|l| dram_bits(profile, l)).collect();
+                let more = more_than_parts(&steps.steps, &bits, &parts);
+                if more.is_empty() {
                     return Ok(cost);
                 }
+                apart.extend(more);
             }
             Err((head, error)) => {
-                let chain = steps.steps.iter().filter(fused).find(|step| step.head == head);
-                if chain.is_none() || !lacks_room(&error) {
+                if !lacks_room(&error) || !chains().any(|step| step.head == head) {
                     return Err(error);
                 }
                 apart.insert(head);
             }
         }
+    }
+}
+
+/// The heads of chains that are better not fused: those that move more DRAM bits than their layers one by one. If the
+/// network moves more although none of them does, as a chain had no room beside features that others find on chip,
+/// those whose features are shared with a step that moves more; else all.
+fn more_than_parts(steps: &[Step], bits: &[u128], parts: &BTreeMap<LayerId, u128>) -> Vec<LayerId> {
+    let more: Vec<&Step> = steps
+        .iter()
+        .zip(bits)
+        .filter(|(step, bits)| {
+            let one_by_one = step.fused.iter().chain([&step.head]);
+            **bits > one_by_one.filter_map(|id| parts.get(id)).sum()
+        })
+        .map(|(step, _)| step)
+        .collect();
+    let chains = || steps.iter().filter(|step| !step.fused.is_empty());
+    let heads = |keep: &dyn Fn(&Step) -> bool| -> Vec<LayerId> {
+        chains().filter(|step| keep(step)).map(|step| step.head).collect()
+    };
+    let own = heads(&|step| more.iter().any(|m| m.head == step.head));
+    if !own.is_empty() || bits.iter().sum::<u128>() <= parts.values().sum() {
+        return own;
+    }
+    let tensors = |step: &Step| -> BTreeSet<LayerId> { step.sources().chain([step.makes]).collect() };
+    let shared = heads(&|step| more.iter().any(|m| !tensors(m).is_disjoint(&tensors(step))));
+    if shared.is_empty() {
+        heads(&|_| true)
+    } else {
+        shared
     }
 }
 
