@@ -173,10 +173,10 @@ fn weights_of<'a>(name: &str, mask: &'a Mask, real: bool) -> Weights<'a> {
 
 /// What an array does for a batch against what it does for a sample: multiplications, gated ones, outputs and the bits of
 /// features scale exactly, except where samples of active inputs are rounded together; weights are stored once.
-fn scales(one: &ArrayRun, many: &ArrayRun, n: u64, name: &str) -> Result<(), TestCaseError> {
+fn scales(one: &ArrayRun, many: &ArrayRun, n: u64, name: &str, slack: u64) -> Result<(), TestCaseError> {
     prop_assert_eq!(many.causes.total(), Ok(many.cycles), "{}", name);
     prop_assert!(
-        many.cycles <= n * one.cycles,
+        many.cycles <= n * one.cycles + slack,
         "{}: {} > {n} x {}",
         name,
         many.cycles,
@@ -187,42 +187,73 @@ fn scales(one: &ArrayRun, many: &ArrayRun, n: u64, name: &str) -> Result<(), Tes
     prop_assert_eq!(many.peak, one.peak, "{}", name);
     let finished = |run: &ArrayRun| run.bits.outputs_written - run.bits.outputs_read;
     prop_assert_eq!(finished(many), n * finished(one), "{}", name);
-    prop_assert!(many.bits.weights <= n * one.bits.weights, "{}", name);
+    // how often a row-stationary array takes its weights is its mapping's choice
+    prop_assert!(
+        name == "row-stationary" || many.bits.weights <= n * one.bits.weights,
+        "{}",
+        name
+    );
+    Ok(())
+}
+
+/// Cycles that a batch may take more than its samples. A dot-product tree deals the positions of all samples out over tiles
+/// of its accumulators: fewer tiles, but the last may be so small that it waits for all its weights, one a cycle at least.
+fn slack(name: &str, nest: &LoopNest) -> u64 {
+    if name == "dot-product" { nest.weights() } else { 0 }
+}
+
+/// Multiplications scale; expectations of a sample and of a batch are each rounded.
+fn multiplies(one: u64, many: u64, n: u64, real: bool, name: &str) -> Result<(), TestCaseError> {
+    if real {
+        prop_assert_eq!(many, n * one, "{}", name);
+    }
+    prop_assert!(
+        many.abs_diff(n * one) <= n,
+        "{}: {} for {n} x {}",
+        name,
+        many,
+        one
+    );
     Ok(())
 }
 
 proptest! {
     #![proptest_config(common::cases(150))]
 
-    /// n samples take no longer than n times one, on every engine.
+    /// n samples take no longer than n times one, on every engine: on real weights with the same inputs active everywhere,
+    /// and by density. (Active inputs by density are dealt out over the whole batch: a sample of few has none.)
     #[test]
     fn a_batch_is_never_slower_than_its_samples(
         nest in nest(),
         (a, b, c) in (1..9u32, 1..6u32, 1..5u32),
         n in 2..6u64,
-        (density, activation_density) in (0.05..1.0f64, 0.2..1.0f64),
+        (density, active) in (0.05..1.0f64, 0.2..1.0f64),
         real in any::<bool>(),
         seed in any::<u64>(),
     ) {
-        let mask = random_mask((nest.g * nest.k) as usize, (nest.c * nest.r * nest.s) as usize, density, seed);
+        let (rows, cols) = ((nest.g * nest.k) as usize, (nest.c * nest.r * nest.s) as usize);
+        let mask = random_mask(rows, cols, density, seed);
+        let active = random_mask(1, nest.g as usize * cols, active, seed ^ 1);
         for (name, kind) in engines(a, b, c) {
             let profile = on(&kind);
-            let one = LayerWork { activation_density, ..work(nest, weights_of(name, &mask, real)) };
+            let one = work(nest, weights_of(name, &mask, real));
             let many = LayerWork { nest: nest.batch(n), ..one };
-            let (Ok(one), Ok(many)) = (array(&one, &profile, 0, None), array(&many, &profile, 0, None)) else { continue };
-            scales(&one, &many, n, name)?;
-            prop_assert_eq!(many.macs, n * one.macs, "{}", name);
+            let run = |work: &LayerWork| array(work, &profile, 0, real.then_some(&active));
+            let (Ok(one), Ok(many)) = (run(&one), run(&many)) else { continue };
+            scales(&one, &many, n, name, slack(name, &nest))?;
+            multiplies(one.macs, many.macs, n, real, name)?;
         }
     }
 
-    /// The same with memories, features through DRAM: where all weights fit their buffer they are loaded once.
+    /// The same with memories, features through DRAM: where all weights and two samples fit, weights are loaded once.
+    /// Blocks of channels inside blocks of rows load them again.
     #[test]
     fn weights_that_fit_are_loaded_once(
         nest in nest(),
         (a, b, c) in (1..9u32, 1..6u32, 1..5u32),
         n in 2..6u64,
         (density, real) in (0.05..1.0f64, any::<bool>()),
-        (features, port, dram_port) in (1500..40_000u64, 16..400u64, 1..200u64),
+        (features, port, dram_port) in (1500..200_000u64, 16..400u64, 1..200u64),
         burst in prop::sample::select(vec![1u64, 64, 512]),
         seed in any::<u64>(),
     ) {
@@ -238,20 +269,27 @@ proptest! {
             ];
             let one = work(nest, weights_of(name, &mask, real));
             let many = LayerWork { nest: nest.batch(n), ..one };
+            let room = 2 * 16 * (one.input_elements + one.output_elements);
             let (Ok(one), Ok(many)) = (layer_on(&one, &profile, 0), layer_on(&many, &profile, 0)) else { continue };
             let loaded = |cost: &LayerCost| -> u64 {
                 let at = cost.traffic.iter().filter(|t| t.memory == "dram" && matches!(t.tensor, TensorKind::Weights | TensorKind::Indices));
                 at.map(|t| t.read_bits).sum()
             };
-            // a row-stationary array has no buffer that keeps weights: each batch of its mapping loads them again
-            if name == "row-stationary" {
-                prop_assert!(loaded(&many) <= n * loaded(&one), "{}", name);
-            } else {
-                prop_assert_eq!(loaded(&many), loaded(&one), "{}", name);
+            // a row-stationary array keeps weights in no buffer: how often they come is its mapping's choice
+            if name != "row-stationary" && features >= room {
+                // whole bursts: each block of channels rounds its weights and its indices up
+                let stored = many.stored.weights + many.stored.indices;
+                let once = stored..stored + 2 * burst * nest.g * nest.k;
+                prop_assert!(once.contains(&loaded(&many)), "{}: {} of {}", name, loaded(&many), stored);
             }
-            prop_assert_eq!(many.macs, n * one.macs, "{}", name);
+            multiplies(one.macs, many.macs, n, real, name)?;
             prop_assert_eq!(many.causes.total(), Ok(many.cycles), "{}", name);
-            prop_assert!(many.cycles <= n * one.cycles, "{}: {} > {} x {}: {:?} {:?}", name, many.cycles, n, one.cycles, many.mapping, one.mapping);
+            // a batch goes sample by sample only where both halves of the buffer hold one; otherwise smaller tiles load
+            // rows again that a lone sample, in one piece, does not
+            if features >= room {
+                let most = n * one.cycles + slack(name, &nest);
+                prop_assert!(many.cycles <= most, "{}: {} > {} of {}: {:?} {:?}", name, many.cycles, most, one.cycles, many.mapping, one.mapping);
+            }
         }
     }
 }

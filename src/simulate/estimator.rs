@@ -1,10 +1,9 @@
 //! The totals of a network again and again: for searches and sweeps that ask thousands of times.
 
 use super::cost::{EnergyBreakdown, StoredBits};
-use super::engine;
 use super::error::SimulateError;
 use super::fusion::Fusion;
-use super::layer::{Figures, Pick, check, figures};
+use super::layer::{Figures, Pick, check, settle};
 use super::memory::Layout;
 use super::network::{LayerSetting, NetworkCost, Surroundings, network_fused, readers, residency, work_of};
 use super::work::{LayerWork, Mapping, Weights};
@@ -229,10 +228,7 @@ impl<'a> Estimator<'a> {
         }
         let mut best: Option<(f64, Figures)> = None;
         for unit in &self.profile.engines {
-            let run = engine::model(&unit.kind)
-                .run(work, None, &unit.name)
-                .and_then(|array| figures(work, self.profile, &self.layout, unit, &array));
-            if let Ok((figures, _)) = run {
+            if let Ok((_, figures, _)) = settle(work, self.profile, &self.layout, unit) {
                 let cost = self.pick.weigh(figures.seconds, &figures.energy);
                 if best.is_none_or(|(least, _)| cost < least) {
                     best = Some((cost, figures));

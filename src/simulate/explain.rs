@@ -3,7 +3,8 @@
 use super::cost::LayerCost;
 use super::engine;
 use super::error::SimulateError;
-use super::layer::{Pick, layer, layer_on};
+use super::layer::{Pick, layer, layer_on, settle};
+use super::memory::Layout;
 use super::work::LayerWork;
 use crate::hardware::{MemoryKind, Profile, TensorKind};
 use crate::units::{Capacity, mul};
@@ -79,7 +80,7 @@ pub fn explain(work: &LayerWork, profile: &Profile, pick: Pick) -> Result<Explan
     let (place, cost) = (outcome.engine, outcome.cost);
     let unit = &profile.engines[place];
     let model = engine::model(&unit.kind);
-    let array = model.run(work, None, &unit.name)?;
+    let (array, ..) = settle(work, profile, &Layout::new(&profile.memories), unit)?;
     let mut formula = model.formula(work, &array);
     formula.push(format!(
         "time = {} array cycles + {} stalled = {} cycles at {} = {:.4e} s",

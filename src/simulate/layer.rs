@@ -107,12 +107,9 @@ pub fn layer_on(work: &LayerWork, profile: &Profile, engine: usize) -> Result<La
     let unit = find(profile, engine)?;
     check(work)?;
     takes_mapping(work, unit)?;
-    finish(
-        work,
-        profile,
-        unit,
-        &engine::model(&unit.kind).run(work, None, &unit.name)?,
-    )
+    let layout = Layout::new(&profile.memories);
+    let (array, figures, memory) = settle(work, profile, &layout, unit)?;
+    cost(work, profile, &layout, unit, &array, (figures, &memory))
 }
 
 /// The array alone, every operand at hand: what published array times stand for. `activations`, with a real
@@ -274,6 +271,32 @@ pub(super) struct Figures {
     pub(super) macs: u64,
 }
 
+/// The array's run with the memories around it; of the mappings that the engine proposes, the one that takes the
+/// fewest cycles, of equals the one it chooses for the array.
+pub(super) fn settle(
+    work: &LayerWork,
+    profile: &Profile,
+    layout: &Layout,
+    unit: &Engine,
+) -> Result<(ArrayRun, Figures, MemoryRun), SimulateError> {
+    let model = engine::model(&unit.kind);
+    let run = |work: &LayerWork| {
+        let array = model.run(work, None, &unit.name)?;
+        let (figures, memory) = figures(work, profile, layout, unit, &array)?;
+        Ok((array, figures, memory))
+    };
+    let mut best = run(work)?;
+    for mapping in model.others(work) {
+        let mapping = Some(mapping);
+        if let Ok(found) = run(&LayerWork { mapping, ..*work })
+            && found.1.cycles < best.1.cycles
+        {
+            best = found;
+        }
+    }
+    Ok(best)
+}
+
 /// Memories, energy and time around an array's run.
 pub(super) fn figures(
     work: &LayerWork,
@@ -282,6 +305,7 @@ pub(super) fn figures(
     unit: &Engine,
     array: &ArrayRun,
 ) -> Result<(Figures, MemoryRun), SimulateError> {
+    let array = &*with_fused(work, array).map_err(SimulateError::overflow(work))?;
     let time = |memory: &MemoryRun| memory.cycles as f64 / (unit.clock.value.value() * 1e6);
     let widths = (work.weight_bits, work.activation_bits);
     let spent = |memory: &MemoryRun| energy::energy(profile, layout, widths, array, memory, time(memory));
@@ -339,8 +363,19 @@ pub(super) fn finish(
     array: &ArrayRun,
 ) -> Result<LayerCost, SimulateError> {
     let layout = Layout::new(&profile.memories);
-    let array = &*with_fused(work, array).map_err(SimulateError::overflow(work))?;
     let (figures, memory) = figures(work, profile, &layout, unit, array)?;
+    cost(work, profile, &layout, unit, array, (figures, &memory))
+}
+
+fn cost(
+    work: &LayerWork,
+    profile: &Profile,
+    layout: &Layout,
+    unit: &Engine,
+    array: &ArrayRun,
+    (figures, memory): (Figures, &MemoryRun),
+) -> Result<LayerCost, SimulateError> {
+    let array = &*with_fused(work, array).map_err(SimulateError::overflow(work))?;
     let start = array.peak as f64 * figures.cycles as f64;
     Ok(LayerCost {
         engine: unit.name.clone(),
@@ -349,7 +384,7 @@ pub(super) fn finish(
         seconds: figures.seconds,
         energy: figures.energy,
         traffic: layout
-            .traffic(&profile.memories, array, &memory)
+            .traffic(&profile.memories, array, memory)
             .map_err(SimulateError::overflow(work))?,
         stored: figures.stored,
         macs: figures.macs,

@@ -16,7 +16,7 @@ pub use systolic::{Accesses, Folds, nm_products, row_wise_products};
 
 use super::cost::{Causes, StoredBits};
 use super::error::SimulateError;
-use super::work::LayerWork;
+use super::work::{LayerWork, Mapping};
 use crate::compression::Mask;
 use crate::hardware::EngineKind;
 
@@ -91,6 +91,12 @@ pub(super) trait ArrayEngine {
         activations: Option<&Mask>,
         name: &str,
     ) -> Result<ArrayRun, SimulateError>;
+
+    /// Mappings that may suit the memories better than the one it chooses for the array.
+    fn others(&self, work: &LayerWork) -> Vec<Mapping> {
+        let _ = work;
+        Vec::new()
+    }
 
     /// The runs at both ends of the interval in which the cycles of a uniformly random mask lie with probability
     /// `level`, the work's density being known; `None` where nothing is random or no such interval is stated.
