@@ -38,30 +38,10 @@ fn nest() -> impl Strategy<Value = LoopNest> {
 
 /// One engine of each kind and variant, of sizes that follow from a few numbers.
 fn engines(a: u32, b: u32, c: u32) -> Vec<(&'static str, EngineKind)> {
-    let contiguous = |synchronisation, skip_zero_activations, feature_port| {
-        EngineKind::Slices(Slices {
-            macs_per_pe: b,
-            cycles_per_entry: c,
-            synchronisation,
-            skip_zero_activations,
-            feature_port,
-            ..slices(a)
-        })
-    };
-    let interleaved = |synchronisation, accumulators| {
-        EngineKind::Slices(Slices {
-            partition: Partition::RowInterleaved,
-            macs_per_pe: b,
-            synchronisation,
-            accumulators,
-            skip_zero_activations: true,
-            ..slices(a)
-        })
-    };
-    let port = FeaturePort {
-        group: 1 + a,
-        words_per_cycle: b,
-    };
+    [dense_engines(a, b, c), sparse_engines(a, b, c)].concat()
+}
+
+fn dense_engines(a: u32, b: u32, c: u32) -> Vec<(&'static str, EngineKind)> {
     vec![
         ("ws", systolic(a, b, Dataflow::WeightStationary)),
         ("os", systolic(a, b, Dataflow::OutputStationary)),
@@ -93,6 +73,35 @@ fn engines(a: u32, b: u32, c: u32) -> Vec<(&'static str, EngineKind)> {
                 latency: b,
             }),
         ),
+    ]
+}
+
+fn sparse_engines(a: u32, b: u32, c: u32) -> Vec<(&'static str, EngineKind)> {
+    let contiguous = |synchronisation, skip_zero_activations, feature_port| {
+        EngineKind::Slices(Slices {
+            macs_per_pe: b,
+            cycles_per_entry: c,
+            synchronisation,
+            skip_zero_activations,
+            feature_port,
+            ..slices(a)
+        })
+    };
+    let interleaved = |synchronisation, accumulators| {
+        EngineKind::Slices(Slices {
+            partition: Partition::RowInterleaved,
+            macs_per_pe: b,
+            synchronisation,
+            accumulators,
+            skip_zero_activations: true,
+            ..slices(a)
+        })
+    };
+    let port = FeaturePort {
+        group: 1 + a,
+        words_per_cycle: b,
+    };
+    vec![
         (
             "slices, barrier",
             contiguous(Synchronisation::Barrier, true, Some(port)),

@@ -149,16 +149,15 @@ fn layers_that_move_lie_between_them_too() {
                     let layer = network.layer(network.find(&simulated.name).expect("its layer"));
                     let found = &simulated.outcome.cost;
                     let what = format!("{name} {} x {batch} on {}, {fusion:?}", layer.name, profile.name);
-                    let steps = match (&layer.nest, &found.mapping) {
-                        (Some(nest), Some(form)) => steps(&nest.batch(batch), &form.word),
-                        _ => {
-                            assert_eq!((found.engine.as_str(), found.macs), (MEMORY, 0), "{what}");
-                            moving += 1;
-                            // a row a step, or twice as many as long as four pieces do not fit
-                            let rows = layer.output.0.iter().rev().nth(1).map_or(1, |&rows| rows as u64);
-                            let bits = moved(&profile, found).iter().map(|m| m.0).sum::<u64>();
-                            (batch * rows).max(8 * bits.div_ceil(smallest))
-                        }
+                    let steps = if let (Some(nest), Some(form)) = (&layer.nest, &found.mapping) {
+                        steps(&nest.batch(batch), &form.word)
+                    } else {
+                        assert_eq!((found.engine.as_str(), found.macs), (MEMORY, 0), "{what}");
+                        moving += 1;
+                        // a row a step, or twice as many as long as four pieces do not fit
+                        let rows = layer.output.0.iter().rev().nth(1).map_or(1, |&rows| rows as u64);
+                        let bits = moved(&profile, found).iter().map(|m| m.0).sum::<u64>();
+                        (batch * rows).max(8 * bits.div_ceil(smallest))
                     };
                     between(&profile, found, steps, &what);
                 }

@@ -21,6 +21,7 @@ mod fusion;
 mod layer;
 mod mapping;
 mod memory;
+mod moving;
 mod network;
 mod work;
 
@@ -37,8 +38,9 @@ pub use fusion::{Fusion, Step, Steps, fuse};
 pub use layer::{LayerOutcome, Pick, array, array_interval, interval, layer, layer_on};
 pub use mapping::Mappings;
 pub use memory::{TileOrder, Tiling};
+pub use moving::MEMORY;
 pub use network::{
-    LayerExpectation, LayerSetting, MEMORY, NetworkCost, NetworkLayer, Surroundings, expect_layer, network,
+    LayerExpectation, LayerSetting, NetworkCost, NetworkLayer, Surroundings, expect_layer, network,
     network_fused, work_of,
 };
 pub use work::{Fused, LayerWork, Mapping, Weights};

@@ -4,14 +4,14 @@ use super::cost::{EnergyBreakdown, StoredBits};
 use super::error::SimulateError;
 use super::estimator::Total;
 use super::fusion::{Fusion, Step, Steps, fuse, fuse_but, maker, origins};
-use super::layer::{Figures, LayerOutcome, Pick, find, finish, interval, layer, layer_on};
-use super::memory::{Layout, Moves, stream};
+use super::layer::{Figures, LayerOutcome, Pick, interval, layer, layer_on};
+use super::moving::moving;
 use super::work::{Fused, LayerWork, Mapping, Weights};
 use crate::compression::Target;
 use crate::compression::precision::Precision;
-use crate::hardware::{Engine, MemoryKind, Profile, TensorKind};
-use crate::network::{Layer, LayerId, LoopNest, Network, Op};
-use crate::units::{Overflow, add, product};
+use crate::hardware::{MemoryKind, Profile, TensorKind};
+use crate::network::{Layer, LayerId, Network};
+use crate::units::product;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a layer's weights and inputs are.
@@ -80,9 +80,6 @@ pub struct NetworkCost {
     pub macs: u64,
 }
 
-/// What a layer that only moves runs on, in place of an engine's name.
-pub const MEMORY: &str = "memory";
-
 /// The network's layers that multiply, one after another on `batch` samples, each on its cheapest engine.
 ///
 /// The network's input is read from DRAM and its output written there. What lies between stays on chip if,
@@ -131,10 +128,10 @@ pub fn network_fused<'a>(
     let nothing = BTreeSet::new();
     if !matches!(fusion, Fusion::Elementwise | Fusion::Full) {
         let steps = fuse_but(network, fusion, &nothing);
-        return job.run(&steps, fusion).map_err(|(_, error)| error);
+        return job.run(&steps, fusion).map_err(|stopped| stopped.error);
     }
     let steps = fuse_but(network, Fusion::None, &nothing);
-    let parts = job.run(&steps, Fusion::None).map_err(|(_, error)| error)?;
+    let parts = job.run(&steps, Fusion::None).map_err(|stopped| stopped.error)?;
     let bits = parts.layers.iter().map(|layer| dram_bits(profile, layer));
     let parts: BTreeMap<LayerId, u128> = steps.steps.iter().map(|step| step.head).zip(bits).collect();
     let mut apart = nothing;
@@ -150,11 +147,11 @@ pub fn network_fused<'a>(
                 }
                 apart.extend(more);
             }
-            Err((head, error)) => {
-                if !lacks_room(&error) || !chains().any(|step| step.head == head) {
-                    return Err(error);
+            Err(stopped) => {
+                if !lacks_room(&stopped.error) || !chains().any(|step| step.head == stopped.head) {
+                    return Err(stopped.error);
                 }
-                apart.insert(head);
+                apart.insert(stopped.head);
             }
         }
     }
@@ -216,9 +213,15 @@ struct Job<'a, 'b> {
     setting: &'b dyn Fn(&Layer) -> LayerSetting<'a>,
 }
 
-impl<'a> Job<'a, '_> {
-    /// The steps one after another; an error with the head of its step.
-    fn run(&self, steps: &Steps, fusion: Fusion) -> Result<NetworkCost, (LayerId, SimulateError)> {
+/// The step that cannot run, by its head, and why.
+struct Stopped {
+    head: LayerId,
+    error: SimulateError,
+}
+
+impl Job<'_, '_> {
+    /// The steps one after another.
+    fn run(&self, steps: &Steps, fusion: Fusion) -> Result<NetworkCost, Box<Stopped>> {
         let network = self.network;
         let Residency {
             multiplying,
@@ -251,7 +254,7 @@ impl<'a> Job<'a, '_> {
                         None => layer(work, self.profile, self.pick),
                     }
                 }
-                None => self.moves(step, &in_dram),
+                None => moving(network, self.profile, self.batch, step, &in_dram),
             };
             match outcome {
                 Ok(outcome) => {
@@ -274,7 +277,8 @@ impl<'a> Job<'a, '_> {
                         .filter(|t| in_dram.insert(*t))
                         .collect();
                     if moved.is_empty() || !lacks_room(&error) {
-                        return Err((step.head, error));
+                        let head = step.head;
+                        return Err(Box::new(Stopped { head, error }));
                     }
                     todo.insert(i);
                     let touched = |j: &usize| {
@@ -287,69 +291,9 @@ impl<'a> Job<'a, '_> {
         }
         let layers = layers.into_iter().flatten().collect();
         let named = |ids: &[LayerId]| names(network, ids);
-        sum(layers, named(&steps.left_out), named(&steps.free)).map_err(|error| (network.output(), error))
-    }
-
-    /// A layer that only moves: its inputs in, its output out.
-    fn moves(&self, step: &Step, in_dram: &BTreeSet<LayerId>) -> Result<LayerOutcome, SimulateError> {
-        let at = self.network.layer(step.head);
-        let overflow = |Overflow| SimulateError::Overflow {
-            layer: at.name.clone(),
-        };
-        let clock = find(self.profile, 0)?;
-        let act = self.profile.activation_bits;
-        let bits = |layer: &Layer, width: u32| {
-            product(&[self.batch, layer.output.elements() as u64, width.into()]).map_err(overflow)
-        };
-        let mut moves = Moves::default();
-        for source in &step.reads {
-            let place = &mut moves.inputs[usize::from(!in_dram.contains(source))];
-            *place = add(*place, bits(self.network.layer(*source), act)?).map_err(overflow)?;
-        }
-        moves.outputs[usize::from(!in_dram.contains(&step.makes))] = bits(at, act)?;
-        if matches!(at.op, Op::Embedding { .. }) {
-            moves.weights = bits(at, self.profile.weight_bits)?;
-        }
-        // a row of a map or a token at a time
-        let axes = &at.output.0;
-        let rows = axes.len().checked_sub(2).map_or(1, |axis| axes[axis]);
-        let pieces = product(&[self.batch, rows as u64]).map_err(overflow)?;
-        let layout = Layout::new(&self.profile.memories);
-        let array = stream(&at.name, moves, pieces, &self.profile.memories, &layout)?;
-        let work = LayerWork {
-            name: &at.name,
-            nest: LoopNest {
-                n: self.batch,
-                g: 1,
-                k: 1,
-                c: 1,
-                p: 1,
-                q: 1,
-                r: 1,
-                s: 1,
-                stride: [1, 1],
-                dilation: [1, 1],
-            },
-            weights: Weights::Density(1.0),
-            weight_bits: self.profile.weight_bits,
-            activation_bits: act,
-            activation_density: 1.0,
-            output_density: 1.0,
-            input_elements: 0,
-            output_elements: 0,
-            input_from_dram: false,
-            output_to_dram: false,
-            mapping: None,
-            fused: None,
-        };
-        let unit = Engine {
-            name: MEMORY.into(),
-            ..clock.clone()
-        };
-        Ok(LayerOutcome {
-            engine: 0,
-            cost: finish(&work, self.profile, &unit, &array)?,
-            all: Vec::new(),
+        sum(layers, named(&steps.left_out), named(&steps.free)).map_err(|error| {
+            let head = network.output();
+            Box::new(Stopped { head, error })
         })
     }
 }
