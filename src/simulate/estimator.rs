@@ -168,7 +168,7 @@ impl<'a> Estimator<'a> {
     /// features and setting are computed once.
     ///
     /// # Errors
-    /// As [`network`].
+    /// As [`network_fused`].
     pub fn total(&self, setting: &dyn Fn(&Layer) -> LayerSetting<'a>) -> Result<Total, SimulateError> {
         if self.fusion != Fusion::Ideal {
             return self.whole(setting);
