@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         output_to_dram: false,
         output_density: 1.0,
         mapping: None,
+        fused: None,
     };
     let curve = curve(&work, &profile, Pair { dense: 0, sparse: 1 }, &[0.3, 0.6, 0.9])?;
     for point in &curve.points {

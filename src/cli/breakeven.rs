@@ -206,6 +206,7 @@ fn curve(
         output_to_dram: false,
         output_density: 1.0,
         mapping: None,
+        fused: None,
     };
     let curve = break_even::curve(&work, &profile.value, pair, &PORTIONS)
         .map_err(|error| Failure::simulate(&error, &workload.input.given, &profile.source, &profile.value))?;

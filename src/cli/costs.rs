@@ -7,8 +7,8 @@ use crate::compression::{Mask, Recipe, Target};
 use crate::hardware::Profile;
 use crate::network::{Layer, Network, Workload};
 use crate::simulate::{
-    self, LayerCost, LayerExpectation, LayerSetting, Mapping, Mappings, NetworkCost, NetworkLayer, Pick,
-    SimulateError, Weights,
+    self, Fusion, LayerCost, LayerExpectation, LayerSetting, Mapping, Mappings, NetworkCost, NetworkLayer,
+    Pick, SimulateError, Weights,
 };
 use std::collections::BTreeMap;
 
@@ -21,6 +21,8 @@ pub(super) struct Mapped<'a> {
     pub(super) search: bool,
     /// Masks by layer, instead of random positions by expectation.
     pub(super) masks: Option<&'a Masks>,
+    /// How layers that do not multiply are run.
+    pub(super) fusion: Fusion,
 }
 
 /// Masks by layer name.
@@ -54,7 +56,8 @@ pub(super) fn expected(
             None => setting,
         }
     };
-    simulate::network(&workload.value.network, &profile.value, batch, pick, &setting)
+    let (network, on) = (&workload.value.network, &profile.value);
+    simulate::network_fused(network, on, batch, pick, mapped.fusion, &setting)
         .map_err(|error| failure(&error, workload, profile, mapped))
 }
 

@@ -2,6 +2,7 @@
 
 use super::costs;
 use super::failure::Failure;
+use super::fusion::{self, FusionMode};
 use super::mapping;
 use super::masks::{Chosen, MaskArguments};
 use super::measure::Measure;
@@ -59,6 +60,9 @@ pub(super) struct Arguments {
     /// What the engines of an accelerator are compared by; every layer takes the cheapest
     #[arg(long, value_enum, default_value_t = Measure::Energy, conflicts_with = "scalesim")]
     pick: Measure,
+    /// How layers that do not multiply (pooling, normalisation, activations, adds, ...) are run
+    #[arg(long, value_enum, default_value_t = FusionMode::Ideal, conflicts_with = "scalesim")]
+    fusion: FusionMode,
     /// A configuration of SCALE-Sim v3 instead of profiles; WORKLOAD is a topology CSV then
     #[arg(long, value_name = "CFG")]
     scalesim: Option<PathBuf>,
@@ -147,6 +151,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
                 mappings: mappings.as_ref(),
                 search: arguments.search_mapping,
                 masks: chosen.map(|c| &c.masks),
+                fusion: arguments.fusion.fusion(),
             };
             let seed = chosen.and_then(|c| c.drawn).map(|(_, seed)| seed);
             let given = (candidate, recipe, seed);
@@ -207,7 +212,8 @@ fn run_file(
         profiles.iter().map(|p| p.input.clone()).collect(),
     )
     .option("batch", &arguments.batch)
-    .option("pick", &arguments.pick.word());
+    .option("pick", &arguments.pick.word())
+    .option("fusion", &arguments.fusion.fusion().word());
     run.recipe = recipe.map(|r| r.input.clone());
     if arguments.search_mapping {
         run = run.option("search_mapping", &true);
@@ -263,7 +269,8 @@ impl Rows {
         let total = costs::expected(workload, profile, recipe, batch, pick, mapped)?;
         let mut rows = Vec::new();
         let (mut kept, mut bits) = (0u64, 0.0);
-        for (layer, cost) in costs::by_layer(&workload.value.network, &total) {
+        let costs = costs::by_layer(&workload.value.network, &total);
+        for ((layer, cost), simulated) in costs.zip(&total.layers) {
             let target: Target = recipe.target(&layer.name);
             let share = LayerShare {
                 layer,
@@ -276,15 +283,13 @@ impl Rows {
             };
             kept += share.kept;
             bits += share.kept as f64 * f64::from(target.precision.bits());
-            rows.push(LayerRow::new(&subject, &share));
+            let ops = fusion::ops(&workload.value.network, simulated);
+            rows.push(LayerRow::new(&subject, &share).fused(&ops));
             self.traffic.extend(traffic_rows(&subject, &layer.name, cost));
         }
         let shown: Vec<&LayerRow> = rows.iter().collect();
         let mut table = layer_table(&shown);
-        if !total.not_modelled.is_empty() {
-            let others = total.not_modelled.len();
-            let _ = write!(table, "\nnot modelled: {others} layers that do not multiply");
-        }
+        table.push_str(&fusion::note(&total));
         if arguments.show_mapping {
             let _ = write!(
                 table,

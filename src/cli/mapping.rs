@@ -6,7 +6,7 @@ use crate::document::{Fault, Source};
 use crate::hardware::{Engine, EngineKind, Profile};
 use crate::network::{Network, Workload};
 use crate::report::{Input, sha256};
-use crate::simulate::{Mapping, Mappings, NetworkCost, SimulateError};
+use crate::simulate::{MEMORY, Mapping, Mappings, NetworkCost, SimulateError};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -90,6 +90,9 @@ pub(super) fn text(workload: &Given<Workload>, profile: &Profile, total: &Networ
         let engine = profile.engines.iter().find(|e| e.name == cost.engine);
         let array = engine.map(|e| e.kind.mapping()).unwrap_or_default();
         match &cost.mapping {
+            None if cost.engine == MEMORY => {
+                let _ = writeln!(text, "{}: streams through the memories", layer.name);
+            }
             None => {
                 let _ = writeln!(text, "{}: {array}", layer.name);
             }

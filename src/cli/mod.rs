@@ -10,6 +10,7 @@ mod costs;
 mod estimate;
 mod explain;
 mod failure;
+mod fusion;
 mod mapping;
 mod masks;
 mod measure;

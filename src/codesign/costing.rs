@@ -192,6 +192,7 @@ impl<'a> Costing<'a> {
             output_to_dram: false,
             output_density: 1.0,
             mapping: None,
+            fused: None,
         };
         match break_even::curve(&work, profile, pair, &[]) {
             Ok(curve) => Ok(curve.crossing),

@@ -7,7 +7,7 @@ use crate::compression::Target;
 use crate::compression::encoding::Encoding;
 use crate::hardware::{Engine, MemoryKind, Profile, TensorKind};
 use crate::network::Layer;
-use crate::simulate::LayerCost;
+use crate::simulate::{LayerCost, MEMORY};
 use serde::Serialize;
 
 /// How an accuracy was obtained.
@@ -100,7 +100,7 @@ pub struct LayerRow {
     pub workload: String,
     pub candidate: String,
     pub layer: String,
-    pub op: &'static str,
+    pub op: String,
     pub engine: String,
     pub mapping: String,
     pub structure: String,
@@ -171,7 +171,7 @@ impl LayerRow {
             workload: subject.workload.name.clone(),
             candidate: subject.candidate.into(),
             layer: layer.name.clone(),
-            op: layer.op.kind(),
+            op: layer.op.kind().into(),
             engine: cost.engine.clone(),
             mapping: mapping(engine, cost),
             structure: word(&share.target.structure),
@@ -228,6 +228,23 @@ impl LayerRow {
             workload_sha256: subject.workload.sha256.clone(),
             profile_sha256: subject.profile_input.sha256.clone(),
         }
+    }
+
+    /// The row of a layer with what is fused behind it, or of one on its own: `op` joins them by `+`, and
+    /// `not_modelled` names their arithmetic.
+    #[must_use]
+    pub fn fused(mut self, ops: &[&str]) -> Self {
+        for op in ops {
+            self.op.push('+');
+            self.op.push_str(op);
+        }
+        if !ops.is_empty() || self.engine == MEMORY {
+            if !self.not_modelled.is_empty() {
+                self.not_modelled.push('+');
+            }
+            self.not_modelled.push_str("arithmetic");
+        }
+        self
     }
 
     /// Bits read from and written to DRAM.

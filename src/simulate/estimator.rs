@@ -2,9 +2,10 @@
 
 use super::cost::{EnergyBreakdown, StoredBits};
 use super::error::SimulateError;
+use super::fusion::Fusion;
 use super::layer::{Figures, Pick, Settled, check, settle};
 use super::memory::Layout;
-use super::network::{LayerSetting, NetworkCost, Surroundings, network, readers, residency, work_of};
+use super::network::{LayerSetting, NetworkCost, Surroundings, network_fused, readers, residency, work_of};
 use super::work::{LayerWork, Mapping, Weights};
 use crate::hardware::Profile;
 use crate::network::{Layer, Network};
@@ -97,6 +98,7 @@ pub struct Estimator<'a> {
     layout: Layout,
     places: Vec<Place<'a>>,
     kinds: usize,
+    fusion: Fusion,
 }
 
 impl<'a> Estimator<'a> {
@@ -119,6 +121,7 @@ impl<'a> Estimator<'a> {
                 input_from_dram,
                 output_to_dram,
                 output_density: 1.0,
+                fused: None,
             };
             let Some(work) = work_of(network, layer, profile, batch, dense, around) else {
                 continue;
@@ -150,15 +153,26 @@ impl<'a> Estimator<'a> {
             layout: Layout::new(&profile.memories),
             places,
             kinds,
+            fusion: Fusion::Ideal,
         }
     }
 
-    /// The totals of [`network`] at a setting of each layer: the same to the bit. Layers that are alike in loops,
+    /// With the layers that do not multiply run as `fusion` says, instead of ideally: nothing is prepared for that, each
+    /// total is the whole network's.
+    #[must_use]
+    pub fn fused(self, fusion: Fusion) -> Self {
+        Self { fusion, ..self }
+    }
+
+    /// The totals of [`network_fused`] at a setting of each layer: the same to the bit. Layers that are alike in loops,
     /// features and setting are computed once.
     ///
     /// # Errors
-    /// As [`network`].
+    /// As [`network_fused`].
     pub fn total(&self, setting: &dyn Fn(&Layer) -> LayerSetting<'a>) -> Result<Total, SimulateError> {
+        if self.fusion != Fusion::Ideal {
+            return self.whole(setting);
+        }
         let mut known: Vec<Option<(LayerSetting<'a>, f64, Figures)>> = vec![None; self.kinds];
         let mut total = Total::default();
         for place in &self.places {
@@ -186,8 +200,7 @@ impl<'a> Estimator<'a> {
                     };
                     let Some(figures) = self.cheapest(&work)? else {
                         // something must move to DRAM, or nothing can run it: the whole network says which
-                        let cost = network(self.network, self.profile, self.batch, self.pick, setting)?;
-                        return Ok(Total::from(&cost));
+                        return self.whole(setting);
                     };
                     known[place.kind] = Some((setting_here, output_density, figures));
                     figures
@@ -198,6 +211,13 @@ impl<'a> Estimator<'a> {
             })?;
         }
         Ok(total)
+    }
+
+    /// The totals of the whole network.
+    fn whole(&self, setting: &dyn Fn(&Layer) -> LayerSetting<'a>) -> Result<Total, SimulateError> {
+        let (network, profile) = (self.network, self.profile);
+        let cost = network_fused(network, profile, self.batch, self.pick, self.fusion, setting)?;
+        Ok(Total::from(&cost))
     }
 
     /// The figures of the cheapest engine, of equals the first; `None` if no engine can run the layer.

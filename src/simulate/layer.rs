@@ -1,6 +1,7 @@
 //! One layer on one profile.
 
 use super::cost::{Causes, EnergyBreakdown, LayerCost, StoredBits};
+use super::count::fit;
 use super::engine::{self, ArrayRun};
 use super::error::SimulateError;
 use super::memory::{Layout, MemoryRun};
@@ -9,7 +10,8 @@ use super::work::{LayerWork, Mapping, Weights};
 use super::{energy, memory};
 use crate::compression::Mask;
 use crate::hardware::{Engine, EngineKind, Profile};
-use crate::units::product;
+use crate::units::{Overflow, add, product};
+use std::borrow::Cow;
 
 /// What makes one engine cheaper than another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +43,12 @@ impl Pick {
 /// A layer on every engine of a profile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerOutcome {
-    /// Place of the cheapest engine in the profile's list.
+    /// Place of the cheapest engine in the profile's list; for a layer that only moves, of the engine at whose clock it
+    /// does.
     pub engine: usize,
     /// Its cost.
     pub cost: LayerCost,
-    /// The cost of every engine in the profile's order, or why it cannot run the layer.
+    /// The cost of every engine in the profile's order, or why it cannot run the layer; none for a layer that only moves.
     pub all: Vec<Result<LayerCost, SimulateError>>,
 }
 
@@ -208,7 +211,7 @@ pub fn array_interval(
     Ok(ends.map(|[low, high]| (low.cycles, high.cycles)))
 }
 
-fn find(profile: &Profile, engine: usize) -> Result<&Engine, SimulateError> {
+pub(super) fn find(profile: &Profile, engine: usize) -> Result<&Engine, SimulateError> {
     let unknown = || SimulateError::UnknownEngine {
         profile: profile.name.clone(),
         engines: profile.engines.len(),
@@ -284,6 +287,7 @@ pub(super) fn figures(
     unit: &Engine,
     array: &ArrayRun,
 ) -> Result<(Figures, MemoryRun), SimulateError> {
+    let array = &*with_fused(work, array).map_err(SimulateError::overflow(work))?;
     let time = |memory: &MemoryRun| memory.cycles as f64 / (unit.clock.value.value() * 1e6);
     let widths = (work.weight_bits, work.activation_bits);
     let spent = |memory: &MemoryRun| energy::energy(profile, layout, widths, array, memory, time(memory));
@@ -343,7 +347,18 @@ pub(super) fn settle(
     };
     let room = model.room(work);
     if work.mapping.and_then(Mapping::spatial).is_some() || room == Room::NONE {
-        return around(model.run(work, None, &unit.name)?);
+        let mut settled = around(model.run(work, None, &unit.name)?)?;
+        // of the mappings that the engine proposes besides, the one that takes the fewest cycles
+        for mapping in model.others(work) {
+            let mapping = Some(mapping);
+            let found = model.run(&LayerWork { mapping, ..*work }, None, &unit.name);
+            if let Ok(found) = found.and_then(around)
+                && found.figures.cycles < settled.figures.cycles
+            {
+                settled = found;
+            }
+        }
+        return Ok(settled);
     }
     let alone = split(Spatial::ONE)?;
     let mut front = vec![(alone.cycles, alone.bits.total(), 1)];
@@ -382,6 +397,9 @@ pub(super) fn settle(
     for other in room.all().filter(|other| *other != first) {
         // a count that overflows is no candidate
         let Ok(array) = split(other) else { continue };
+        let Ok(array) = with_fused(work, &array) else {
+            continue;
+        };
         let Ok(memory) = memory::least(work, &array, layout) else {
             continue;
         };
@@ -412,7 +430,30 @@ pub(super) fn settle(
     settled
 }
 
-fn finish(
+/// The run with what is fused behind the layer: of the finished outputs what leaves the chain is written, and the
+/// other operands of adds are read. Partial sums stay as they are.
+fn with_fused<'a>(work: &LayerWork, array: &'a ArrayRun) -> Result<Cow<'a, ArrayRun>, Overflow> {
+    let Some(fused) = work.fused else {
+        return Ok(Cow::Borrowed(array));
+    };
+    let nest = &work.nest;
+    let bits = |elements: u64| product(&[nest.n, elements, work.activation_bits.into()]);
+    let mut run = array.clone();
+    let made = product(&[nest.g, nest.k, nest.p, nest.q])?;
+    let finished = u128::from(array.bits.outputs_written.saturating_sub(array.bits.outputs_read));
+    let leaves = finished.checked_mul(fused.leaves.into()).ok_or(Overflow)?;
+    run.bits.outputs_written = add(array.bits.outputs_read, fit(leaves.div_ceil(made.into()))?)?;
+    let from_dram = bits(fused.added_from_dram)?;
+    let added = add(from_dram, bits(fused.added_on_chip)?)?;
+    run.bits.inputs = add(run.bits.inputs, added)?;
+    if let Some(transfers) = &mut run.transfers {
+        transfers.loads[2] = add(transfers.loads[2], from_dram)?;
+        transfers.dram_loads[2] = add(transfers.dram_loads[2], from_dram)?;
+    }
+    Ok(Cow::Owned(run))
+}
+
+pub(super) fn finish(
     work: &LayerWork,
     profile: &Profile,
     unit: &Engine,
@@ -440,6 +481,7 @@ fn cost(
         figures,
         memory,
     } = settled;
+    let array = &*with_fused(work, array).map_err(SimulateError::overflow(work))?;
     let start = array.peak as f64 * figures.cycles as f64;
     Ok(LayerCost {
         engine: unit.name.clone(),

@@ -17,9 +17,11 @@ mod engine;
 mod error;
 mod estimator;
 mod explain;
+mod fusion;
 mod layer;
 mod mapping;
 mod memory;
+mod moving;
 mod network;
 mod spatial;
 mod work;
@@ -33,11 +35,14 @@ pub use engine::{
 pub use error::SimulateError;
 pub use estimator::{Estimator, Total};
 pub use explain::{Cause, Change, Explanation, explain};
+pub use fusion::{Fusion, Step, Steps, fuse};
 pub use layer::{LayerOutcome, Pick, array, array_interval, interval, layer, layer_on};
 pub use mapping::Mappings;
 pub use memory::{TileOrder, Tiling};
+pub use moving::MEMORY;
 pub use network::{
-    LayerExpectation, LayerSetting, NetworkCost, NetworkLayer, Surroundings, expect_layer, network, work_of,
+    LayerExpectation, LayerSetting, NetworkCost, NetworkLayer, Surroundings, expect_layer, network,
+    network_fused, work_of,
 };
 pub use spatial::Spatial;
-pub use work::{LayerWork, Mapping, Weights};
+pub use work::{Fused, LayerWork, Mapping, Weights};

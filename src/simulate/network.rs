@@ -3,14 +3,16 @@
 use super::cost::{EnergyBreakdown, StoredBits};
 use super::error::SimulateError;
 use super::estimator::Total;
+use super::fusion::{Fusion, Step, Steps, fuse, fuse_but, maker, origins};
 use super::layer::{Figures, LayerOutcome, Pick, interval, layer, layer_on};
-use super::work::{LayerWork, Mapping, Weights};
+use super::moving::moving;
+use super::work::{Fused, LayerWork, Mapping, Weights};
 use crate::compression::Target;
 use crate::compression::precision::Precision;
 use crate::hardware::{MemoryKind, Profile, TensorKind};
-use crate::network::{Layer, LayerId, Network, Op};
+use crate::network::{Layer, LayerId, Network};
 use crate::units::product;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a layer's weights and inputs are.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +51,8 @@ impl LayerSetting<'_> {
 pub struct NetworkLayer {
     /// The layer's name.
     pub name: String,
+    /// The layers that are fused behind it, in order.
+    pub fused: Vec<String>,
     /// Its cost on the engine it takes, and on the others.
     pub outcome: LayerOutcome,
     /// Where its features come from and go to.
@@ -58,10 +62,12 @@ pub struct NetworkLayer {
 /// The cost of a network: its layers one after another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NetworkCost {
-    /// The layers that multiply, in order.
+    /// The layers that multiply and, unless fusion is ideal, those that are not fused, in order.
     pub layers: Vec<NetworkLayer>,
-    /// Names of the layers that do not (pooling, activations, …): not modelled.
+    /// Names of the layers that are left out (pooling, activations, …): not modelled.
     pub not_modelled: Vec<String>,
+    /// Names of the layers that make no tensor of their own and so move nothing.
+    pub free: Vec<String>,
     /// Time of the batch.
     pub seconds: f64,
     /// Cycles, each of its engine's clock.
@@ -91,77 +97,227 @@ pub fn network<'a>(
     pick: Pick,
     setting: &dyn Fn(&Layer) -> LayerSetting<'a>,
 ) -> Result<NetworkCost, SimulateError> {
-    let Residency {
-        multiplying,
-        all_sources,
-        mut in_dram,
-    } = residency(network, profile, batch);
+    network_fused(network, profile, batch, pick, Fusion::Ideal, setting)
+}
 
-    let mut searched: Vec<(LayerWork<'_>, LayerOutcome)> = Vec::new();
-    let mut layers: Vec<Option<NetworkLayer>> = vec![None; multiplying.len()];
-    let mut todo: BTreeSet<usize> = (0..multiplying.len()).collect();
-    while let Some(i) = todo.pop_first() {
-        let (id, sources) = (multiplying[i], &all_sources[i]);
-        let at = network.layer(id);
-        let around = Surroundings {
-            input_from_dram: sources.iter().any(|s| in_dram.contains(s)),
-            output_to_dram: in_dram.contains(&id),
-            output_density: readers(&multiplying, &all_sources, id)
-                .map(|reader| setting(network.layer(reader)).activation_density)
-                .reduce(f64::max)
-                .unwrap_or(1.0),
-        };
-        let Some(work) = work_of(network, at, profile, batch, setting(at), around) else {
-            continue;
-        };
-        let known = searched.iter().find(|(before, _)| alike(before, &work));
-        let outcome = match known {
-            Some((_, outcome)) => Ok(renamed(outcome, &work, profile)),
-            None => layer(&work, profile, pick),
-        };
-        match outcome {
-            Ok(outcome) => {
-                if known.is_none() && matches!(work.mapping, Some(Mapping::Searched(_))) {
-                    searched.push((work, outcome.clone()));
+/// [`network`] with the layers that do not multiply run as `fusion` says.
+///
+/// Each step of [`super::fuse`] is a layer of the answer. What leaves a chain is stored instead of its first layer's
+/// output, and the other operands of its adds are read, at the memories where they live. A layer on its own reads its
+/// inputs and writes its output, and takes the time of the ports and the DRAM, at the clock of the profile's first
+/// engine. What the arithmetic of both costs is not modelled. A chain that would move more DRAM bits than its layers
+/// one by one, or has no room, is not fused: no mode moves more DRAM bits than [`Fusion::None`].
+///
+/// # Errors
+/// As [`network`].
+pub fn network_fused<'a>(
+    network: &Network,
+    profile: &Profile,
+    batch: u64,
+    pick: Pick,
+    fusion: Fusion,
+    setting: &dyn Fn(&Layer) -> LayerSetting<'a>,
+) -> Result<NetworkCost, SimulateError> {
+    let job = Job {
+        network,
+        profile,
+        batch,
+        pick,
+        setting,
+    };
+    let nothing = BTreeSet::new();
+    if !matches!(fusion, Fusion::Elementwise | Fusion::Full) {
+        let steps = fuse_but(network, fusion, &nothing);
+        return job.run(&steps, fusion).map_err(|stopped| stopped.error);
+    }
+    let steps = fuse_but(network, Fusion::None, &nothing);
+    let parts = job.run(&steps, Fusion::None).map_err(|stopped| stopped.error)?;
+    let bits = parts.layers.iter().map(|layer| dram_bits(profile, layer));
+    let parts: BTreeMap<LayerId, u128> = steps.steps.iter().map(|step| step.head).zip(bits).collect();
+    let mut apart = nothing;
+    loop {
+        let steps = fuse_but(network, fusion, &apart);
+        let chains = || steps.steps.iter().filter(|step| !step.fused.is_empty());
+        match job.run(&steps, fusion) {
+            Ok(cost) => {
+                let bits: Vec<u128> = cost.layers.iter().map(|l| dram_bits(profile, l)).collect();
+                let more = more_than_parts(&steps.steps, &bits, &parts);
+                if more.is_empty() {
+                    return Ok(cost);
                 }
-                layers[i] = Some(NetworkLayer {
-                    name: at.name.clone(),
-                    outcome,
-                    around,
-                });
+                apart.extend(more);
             }
-            Err(error) => {
-                // no room beside what stays on chip: move this layer's features to DRAM, and see who shares them
-                let moved: Vec<LayerId> = sources
-                    .iter()
-                    .copied()
-                    .chain([id])
-                    .filter(|t| in_dram.insert(*t))
-                    .collect();
-                if moved.is_empty()
-                    || !matches!(
-                        error,
-                        SimulateError::Tile { .. }
-                            | SimulateError::NoEngine { .. }
-                            | SimulateError::Mapping { .. }
-                    )
-                {
-                    return Err(error);
+            Err(stopped) => {
+                if !lacks_room(&stopped.error) || !chains().any(|step| step.head == stopped.head) {
+                    return Err(stopped.error);
                 }
-                todo.insert(i);
-                let touched = |j: &usize| {
-                    moved.contains(&multiplying[*j]) || all_sources[*j].iter().any(|s| moved.contains(s))
-                };
-                todo.extend((0..multiplying.len()).filter(touched));
+                apart.insert(stopped.head);
             }
         }
     }
-    let not_modelled = network
-        .layers()
-        .filter(|(_, l)| l.nest.is_none() && l.op != Op::Input)
-        .map(|(_, l)| l.name.clone())
+}
+
+/// The heads of chains that are better not fused: those that move more DRAM bits than their layers one by one. If the
+/// network moves more although none of them does, as a chain had no room beside features that others find on chip,
+/// those whose features are shared with a step that moves more; else all.
+fn more_than_parts(steps: &[Step], bits: &[u128], parts: &BTreeMap<LayerId, u128>) -> Vec<LayerId> {
+    let more: Vec<&Step> = steps
+        .iter()
+        .zip(bits)
+        .filter(|(step, bits)| {
+            let one_by_one = step.fused.iter().chain([&step.head]);
+            **bits > one_by_one.filter_map(|id| parts.get(id)).sum()
+        })
+        .map(|(step, _)| step)
         .collect();
-    sum(layers.into_iter().flatten().collect(), not_modelled)
+    let chains = || steps.iter().filter(|step| !step.fused.is_empty());
+    let heads = |keep: &dyn Fn(&Step) -> bool| -> Vec<LayerId> {
+        chains().filter(|step| keep(step)).map(|step| step.head).collect()
+    };
+    let own = heads(&|step| more.iter().any(|m| m.head == step.head));
+    if !own.is_empty() || bits.iter().sum::<u128>() <= parts.values().sum() {
+        return own;
+    }
+    let tensors = |step: &Step| -> BTreeSet<LayerId> { step.sources().chain([step.makes]).collect() };
+    let shared = heads(&|step| more.iter().any(|m| !tensors(m).is_disjoint(&tensors(step))));
+    if shared.is_empty() {
+        heads(&|_| true)
+    } else {
+        shared
+    }
+}
+
+/// Bits that a layer moves at the DRAM.
+fn dram_bits(profile: &Profile, layer: &NetworkLayer) -> u128 {
+    let dram = profile.memories.last().map(|m| m.name.as_str());
+    let at = layer.outcome.cost.traffic.iter();
+    at.filter(|t| Some(t.memory.as_str()) == dram)
+        .map(|t| u128::from(t.read_bits) + u128::from(t.write_bits))
+        .sum()
+}
+
+/// Whether a layer may run if its features lie elsewhere.
+fn lacks_room(error: &SimulateError) -> bool {
+    matches!(
+        error,
+        SimulateError::Tile { .. } | SimulateError::NoEngine { .. } | SimulateError::Mapping { .. }
+    )
+}
+
+/// A network on a profile.
+struct Job<'a, 'b> {
+    network: &'b Network,
+    profile: &'b Profile,
+    batch: u64,
+    pick: Pick,
+    setting: &'b dyn Fn(&Layer) -> LayerSetting<'a>,
+}
+
+/// The step that cannot run, by its head, and why.
+struct Stopped {
+    head: LayerId,
+    error: SimulateError,
+}
+
+impl Job<'_, '_> {
+    /// The steps one after another.
+    fn run(&self, steps: &Steps, fusion: Fusion) -> Result<NetworkCost, Box<Stopped>> {
+        let network = self.network;
+        let Residency {
+            multiplying,
+            all_sources,
+            mut in_dram,
+        } = residency_of(network, self.profile, self.batch, steps, fusion);
+        let density = |id| (self.setting)(network.layer(id)).activation_density;
+        let mut searched: Vec<(LayerWork<'_>, LayerOutcome)> = Vec::new();
+        let mut layers: Vec<Option<NetworkLayer>> = vec![None; steps.steps.len()];
+        let mut todo: BTreeSet<usize> = (0..steps.steps.len()).collect();
+        while let Some(i) = todo.pop_first() {
+            let step = &steps.steps[i];
+            let at = network.layer(step.head);
+            let around = Surroundings {
+                input_from_dram: step.reads.iter().any(|s| in_dram.contains(s)),
+                output_to_dram: in_dram.contains(&step.makes),
+                output_density: readers(&multiplying, &all_sources, step.head)
+                    .map(density)
+                    .reduce(f64::max)
+                    .unwrap_or(1.0),
+                fused: (!step.fused.is_empty()).then(|| behind(network, step, &in_dram)),
+            };
+            let work = work_of(network, at, self.profile, self.batch, (self.setting)(at), around);
+            let mut known = None;
+            let outcome = match &work {
+                Some(work) => {
+                    known = searched.iter().find(|(before, _)| alike(before, work));
+                    match known {
+                        Some((_, outcome)) => Ok(renamed(outcome, work, self.profile)),
+                        None => layer(work, self.profile, self.pick),
+                    }
+                }
+                None => moving(network, self.profile, self.batch, step, &in_dram),
+            };
+            match outcome {
+                Ok(outcome) => {
+                    let search = |w: &LayerWork| matches!(w.mapping, Some(Mapping::Searched(_)));
+                    if let Some(work) = work.filter(|w| known.is_none() && search(w)) {
+                        searched.push((work, outcome.clone()));
+                    }
+                    layers[i] = Some(NetworkLayer {
+                        name: at.name.clone(),
+                        fused: names(network, &step.fused),
+                        outcome,
+                        around,
+                    });
+                }
+                Err(error) => {
+                    // no room beside what stays on chip: move this step's features to DRAM, and see who shares them
+                    let moved: Vec<LayerId> = step
+                        .sources()
+                        .chain([step.makes])
+                        .filter(|t| in_dram.insert(*t))
+                        .collect();
+                    if moved.is_empty() || !lacks_room(&error) {
+                        let head = step.head;
+                        return Err(Box::new(Stopped { head, error }));
+                    }
+                    todo.insert(i);
+                    let touched = |j: &usize| {
+                        let step = &steps.steps[*j];
+                        moved.contains(&step.makes) || step.sources().any(|s| moved.contains(&s))
+                    };
+                    todo.extend((0..steps.steps.len()).filter(touched));
+                }
+            }
+        }
+        let layers = layers.into_iter().flatten().collect();
+        let named = |ids: &[LayerId]| names(network, ids);
+        sum(layers, named(&steps.left_out), named(&steps.free)).map_err(|error| {
+            let head = network.output();
+            Box::new(Stopped { head, error })
+        })
+    }
+}
+
+/// What is fused behind a step's head.
+fn behind(network: &Network, step: &Step, in_dram: &BTreeSet<LayerId>) -> Fused {
+    let elements = |id: LayerId| network.layer(id).output.elements() as u64;
+    let mut fused = Fused {
+        leaves: elements(step.makes),
+        added_from_dram: 0,
+        added_on_chip: 0,
+    };
+    for &operand in &step.added {
+        if in_dram.contains(&operand) {
+            fused.added_from_dram += elements(operand);
+        } else {
+            fused.added_on_chip += elements(operand);
+        }
+    }
+    fused
+}
+
+fn names(network: &Network, ids: &[LayerId]) -> Vec<String> {
+    ids.iter().map(|&id| network.layer(id).name.clone()).collect()
 }
 
 /// Whether two layers are the same but for their names.
@@ -176,7 +332,7 @@ fn alike(a: &LayerWork, b: &LayerWork) -> bool {
         && (a.activation_density, a.output_density) == (b.activation_density, b.output_density)
         && (a.input_elements, a.output_elements) == (b.input_elements, b.output_elements)
         && (a.input_from_dram, a.output_to_dram) == (b.input_from_dram, b.output_to_dram)
-        && a.mapping == b.mapping
+        && (a.mapping, a.fused) == (b.mapping, b.fused)
 }
 
 /// The outcome of a layer like this one; what an engine refused it says again, with this layer's name.
@@ -224,6 +380,23 @@ impl Residency {
 
 /// What is too large to stay on chip goes to DRAM, as the network's own input and output do.
 pub(super) fn residency(network: &Network, profile: &Profile, batch: u64) -> Residency {
+    residency_of(
+        network,
+        profile,
+        batch,
+        &fuse(network, Fusion::Ideal),
+        Fusion::Ideal,
+    )
+}
+
+/// [`residency`] of the tensors that steps make.
+fn residency_of(
+    network: &Network,
+    profile: &Profile,
+    batch: u64,
+    steps: &Steps,
+    fusion: Fusion,
+) -> Residency {
     let multiplying: Vec<LayerId> = network
         .layers()
         .filter(|(_, l)| l.nest.is_some())
@@ -235,18 +408,23 @@ pub(super) fn residency(network: &Network, profile: &Profile, batch: u64) -> Res
         .into_iter()
         .min()
         .unwrap_or(0);
-    let mut in_dram = BTreeSet::from([network.input()]);
-    in_dram.extend(origins(network, network.output()));
-    for (id, layer) in network.layers() {
+    let too_large = |id: &LayerId| {
         let size = product(&[
             batch,
-            layer.output.elements() as u64,
+            network.layer(*id).output.elements() as u64,
             u64::from(profile.activation_bits),
         ]);
-        if size.is_ok_and(|bits| bits <= room) {
-            continue;
+        !size.is_ok_and(|bits| bits <= room)
+    };
+    let mut in_dram = BTreeSet::from([network.input()]);
+    if fusion == Fusion::Ideal {
+        in_dram.extend(origins(network, network.output()));
+        for (id, _) in network.layers().filter(|(id, _)| too_large(id)) {
+            in_dram.extend(origins(network, id));
         }
-        in_dram.extend(origins(network, id));
+    } else {
+        in_dram.insert(maker(network, network.output()));
+        in_dram.extend(steps.steps.iter().map(|step| step.makes).filter(too_large));
     }
     Residency {
         multiplying,
@@ -264,6 +442,8 @@ pub struct Surroundings {
     pub output_to_dram: bool,
     /// The portion of its outputs that are not zero, as the layers that read them see it.
     pub output_density: f64,
+    /// What is fused behind it.
+    pub fused: Option<Fused>,
 }
 
 /// What a network asks of an array for one layer; `None` for a layer that does not multiply.
@@ -287,11 +467,14 @@ pub fn work_of<'a>(
             .inputs
             .first()
             .map_or(0, |&input| network.layer(input).output.elements() as u64),
-        output_elements: layer.output.elements() as u64,
+        output_elements: around
+            .fused
+            .map_or(layer.output.elements() as u64, |fused| fused.leaves),
         input_from_dram: around.input_from_dram,
         output_to_dram: around.output_to_dram,
         output_density: around.output_density,
         mapping: setting.mapping,
+        fused: around.fused,
     })
 }
 
@@ -337,23 +520,6 @@ fn sources(network: &Network, id: LayerId) -> Vec<LayerId> {
     found.into_iter().collect()
 }
 
-/// The multiplying layers, or the network's input, that a layer's output comes from.
-fn origins(network: &Network, id: LayerId) -> Vec<LayerId> {
-    let (mut found, mut seen, mut stack) = (BTreeSet::new(), BTreeSet::new(), vec![id]);
-    while let Some(at) = stack.pop() {
-        if !seen.insert(at) {
-            continue;
-        }
-        let layer = network.layer(at);
-        if layer.nest.is_some() || layer.op == Op::Input {
-            found.insert(at);
-        } else {
-            stack.extend(&layer.inputs);
-        }
-    }
-    found.into_iter().collect()
-}
-
 fn largest_buffer(profile: &Profile, tensor: TensorKind) -> u64 {
     let bits = profile
         .memories
@@ -366,7 +532,11 @@ fn largest_buffer(profile: &Profile, tensor: TensorKind) -> u64 {
     bits.max().unwrap_or(0)
 }
 
-fn sum(layers: Vec<NetworkLayer>, not_modelled: Vec<String>) -> Result<NetworkCost, SimulateError> {
+fn sum(
+    layers: Vec<NetworkLayer>,
+    not_modelled: Vec<String>,
+    free: Vec<String>,
+) -> Result<NetworkCost, SimulateError> {
     let mut total = Total::default();
     for layer in &layers {
         let cost = &layer.outcome.cost;
@@ -385,6 +555,7 @@ fn sum(layers: Vec<NetworkLayer>, not_modelled: Vec<String>) -> Result<NetworkCo
     Ok(NetworkCost {
         layers,
         not_modelled,
+        free,
         seconds: total.seconds,
         cycles: total.cycles,
         energy: total.energy,

@@ -73,6 +73,17 @@ impl From<Tiling> for Mapping {
     }
 }
 
+/// What is fused behind a layer. The layer's own outputs are not stored: what leaves the chain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fused {
+    /// Elements that leave the chain, one sample.
+    pub leaves: u64,
+    /// Elements of the other operands of fused adds that come from DRAM, one sample.
+    pub added_from_dram: u64,
+    /// Those that lie on chip.
+    pub added_on_chip: u64,
+}
+
 /// One layer that multiplies.
 #[derive(Debug, Clone, Copy)]
 pub struct LayerWork<'a> {
@@ -92,7 +103,7 @@ pub struct LayerWork<'a> {
     pub output_density: f64,
     /// Elements of the input, one sample.
     pub input_elements: u64,
-    /// Elements of the output, one sample.
+    /// Elements of the output, one sample; with something fused, of what leaves the chain.
     pub output_elements: u64,
     /// Whether the input comes from DRAM (the network's own input) and whether the output goes there.
     pub input_from_dram: bool,
@@ -101,4 +112,6 @@ pub struct LayerWork<'a> {
     /// The mapping to run, or the measure to search for; without it row-stationary arrays search by themselves, and
     /// other engines run as many groups at once as is fastest, in the tiles that load least. An engine refuses a mapping of the other kind.
     pub mapping: Option<Mapping>,
+    /// What is fused behind it.
+    pub fused: Option<Fused>,
 }

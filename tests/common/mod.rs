@@ -171,6 +171,7 @@ pub(crate) fn work(nest: LoopNest, weights: Weights<'_>) -> LayerWork<'_> {
         output_to_dram: true,
         output_density: 1.0,
         mapping: None,
+        fused: None,
     }
 }
 

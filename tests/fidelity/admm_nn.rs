@@ -62,6 +62,7 @@ fn conv4(portions: &[f64]) -> Curve {
         output_to_dram: false,
         output_density: 1.0,
         mapping: None,
+        fused: None,
     };
     curve(&work, &profile, Pair { dense: 0, sparse: 1 }, portions).expect("a curve")
 }

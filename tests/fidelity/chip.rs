@@ -45,6 +45,7 @@ pub(crate) fn each_layer(mut each: impl FnMut(usize, &LayerWork)) {
             input_from_dram: true,
             output_to_dram: true,
             mapping: None,
+            fused: None,
         };
         each(i, &work);
     }

@@ -215,6 +215,7 @@ mod tests {
             input_from_dram: true,
             output_to_dram: true,
             mapping: None,
+            fused: None,
         };
         let run = run(array, &work, Spatial::ONE).expect("no overflow");
         assert_eq!(run.cycles, 16);

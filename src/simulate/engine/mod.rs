@@ -18,7 +18,7 @@ pub use systolic::{Accesses, Folds, nm_products, row_wise_products};
 use super::cost::{Causes, StoredBits};
 use super::error::SimulateError;
 use super::spatial::{Room, Spatial};
-use super::work::LayerWork;
+use super::work::{LayerWork, Mapping};
 use crate::compression::Mask;
 use crate::hardware::EngineKind;
 
@@ -122,6 +122,12 @@ pub(super) trait ArrayEngine {
     /// Whether it has splits for some layers.
     fn splits(&self) -> bool {
         false
+    }
+
+    /// Mappings that may suit the memories better than the one it chooses for the array.
+    fn others(&self, work: &LayerWork) -> Vec<Mapping> {
+        let _ = work;
+        Vec::new()
     }
 
     /// The runs at both ends of the interval in which the cycles of a uniformly random mask lie with probability

@@ -392,6 +392,7 @@ mod tests {
             input_from_dram: true,
             output_to_dram: true,
             mapping: None,
+            fused: None,
         };
         let pair = run(array, &work, Spatial::groups(2)).expect("no overflow");
         assert_eq!((pair.cycles, pair.macs, pair.hops), (26, 18, 2 * 18 + 12));

@@ -23,12 +23,17 @@
 //! **Traffic.** The array reads and writes the innermost memory that may hold a tensor. Each tile passes every
 //! on-chip memory of its tensor once on its way between there and DRAM. A tensor that no buffer may hold is
 //! read from DRAM by the array itself.
+//!
+//! **Other operands of fused adds** are inputs: a tile brings its part of those in DRAM, and the others lie beside the
+//! layer's own input. Layers that only move ([`stream()`]) have steps and transfers, and an array that takes no time.
 
 mod pipeline;
 mod search;
+mod stream;
 mod tiling;
 
 pub(super) use search::{best, beyond, least};
+pub(super) use stream::{Moves, stream};
 pub use tiling::{TileOrder, Tiling};
 
 use super::cost::{Causes, Traffic};

@@ -191,6 +191,10 @@ impl Plan<'_> {
                         bursts(extents.input_tile(some_channels, some_rows), layout.burst)
                     })?;
                 }
+                if extents.added[0] > 0 && layout.routes[2].home.is_some() {
+                    let added = extents.added_tile(some_channels, some_rows);
+                    tile.load[2] = add(tile.load[2], bursts(added, layout.burst)?)?;
+                }
                 if extents.output_streams && layout.routes[3].home.is_some() {
                     tile.store[3] = outputs.get(some_channels, some_rows, || {
                         bursts(extents.output_tile(some_channels, some_rows), layout.burst)

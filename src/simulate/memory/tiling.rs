@@ -62,6 +62,8 @@ pub(super) struct Extents {
     /// Output channels of the groups that share the array: no tile holds fewer.
     pub(super) pack: u64,
     pub(super) spatial: Spatial,
+    /// Other operands of fused adds, of one sample: those that come from DRAM, and those that lie on chip.
+    pub(super) added: [u64; 2],
 }
 
 impl Extents {
@@ -81,6 +83,13 @@ impl Extents {
                 1
             },
             spatial: array.spatial,
+            added: match work.fused {
+                Some(fused) => [
+                    fit(u128::from(fused.added_from_dram) * act)?,
+                    fit(u128::from(fused.added_on_chip) * act)?,
+                ],
+                None => [0; 2],
+            },
         })
     }
 
@@ -132,6 +141,12 @@ impl Extents {
         part_up(rows, channels.into(), self.channels().into())
     }
 
+    /// Bits of other operands that a tile brings.
+    pub(super) fn added_tile(&self, channels: u64, rows: u64) -> u128 {
+        let rows = part_up(self.added[0].into(), rows.into(), self.nest.p.into());
+        part_up(rows, channels.into(), self.channels().into())
+    }
+
     /// Whether the weights and indices of so many channels fit their buffers, the features left aside.
     fn weights_fit(&self, channels: u64, memories: &[Memory], layout: &Layout) -> bool {
         let streams = channels < self.channels();
@@ -161,7 +176,7 @@ impl Extents {
         [
             self.weights.into(),
             self.indices.into(),
-            u128::from(self.input) * samples,
+            (u128::from(self.input) + u128::from(self.added[0]) + u128::from(self.added[1])) * samples,
             u128::from(self.output) * samples,
         ]
     }
@@ -179,21 +194,20 @@ impl Extents {
         );
         let twice = |bits: u128, streams: bool, double: bool| if streams && double { bits * 2 } else { bits };
         let samples = u128::from(self.nest.n);
+        let cut = blocks_k > 1 || blocks_r > 1;
+        let added = twice(self.added_tile(tiling.channels, tiling.rows), cut, double[2])
+            + u128::from(self.added[1]) * samples;
         [
             twice(share(self.weights), blocks_k > 1, double[0]),
             twice(share(self.indices), blocks_k > 1, double[1]),
             if self.input_streams {
                 let several = blocks_r > 1 || self.groups(tiling.channels) < self.nest.g;
-                twice(self.input_tile(tiling.channels, tiling.rows), several, double[2])
+                added + twice(self.input_tile(tiling.channels, tiling.rows), several, double[2])
             } else {
-                u128::from(self.input) * samples
+                added + u128::from(self.input) * samples
             },
             if self.output_streams {
-                twice(
-                    self.output_tile(tiling.channels, tiling.rows),
-                    blocks_k > 1 || blocks_r > 1,
-                    double[3],
-                )
+                twice(self.output_tile(tiling.channels, tiling.rows), cut, double[3])
             } else {
                 u128::from(self.output) * samples
             },

@@ -115,6 +115,9 @@ impl Banks {
         if !work.input_from_dram {
             inputs = inputs.max(product(&[nest.n, work.input_elements, act])?);
         }
+        if let Some(fused) = work.fused {
+            inputs = add(inputs, product(&[nest.n, fused.added_on_chip, act])?)?;
+        }
         Ok(Self {
             psums: psums.div_ceil(bank),
             inputs: inputs.div_ceil(bank),

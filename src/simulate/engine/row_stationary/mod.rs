@@ -50,6 +50,20 @@ impl ArrayEngine for RowStationary {
         run(self, work, &mapping).map_err(overflow)
     }
 
+    /// A batch, sample by sample: a pass of several samples may leave room for fewer filters, and inputs come from DRAM
+    /// again for each block of them.
+    fn others(&self, work: &LayerWork) -> Vec<Mapping> {
+        if work.nest.n == 1 || matches!(work.mapping, Some(Mapping::RowStationary(_))) {
+            return Vec::new();
+        }
+        let sample = LayerWork {
+            nest: work.nest.batch(1),
+            ..*work
+        };
+        let found = search::best(self, &sample).ok().and_then(Result::ok);
+        found.map(Mapping::RowStationary).into_iter().collect()
+    }
+
     fn pes(&self) -> u64 {
         u64::from(self.rows) * u64::from(self.cols)
     }
