@@ -26,6 +26,7 @@
 
 mod pipeline;
 mod search;
+mod steady;
 mod tiling;
 
 pub(super) use search::best;
@@ -119,6 +120,38 @@ pub(super) struct Layout {
     serial: [bool; 4],
     /// Bits of a DRAM burst.
     burst: u64,
+    /// Memories that the array or DRAM transfers use, in their order; the DRAM is the last.
+    ports: [Port; 5],
+    port_count: usize,
+    /// Bits a cycle of the DRAM.
+    dram_width: u64,
+}
+
+/// The port of a memory towards the array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Port {
+    /// Bits a cycle.
+    width: u64,
+    /// Tensors that the array reads or writes there.
+    tensors: [bool; 4],
+    /// Whether loads and stores cross it as well.
+    dram: bool,
+}
+
+fn ports(memories: &[Memory], routes: &[Route; 4]) -> ([Port; 5], usize) {
+    let (mut ports, mut count) = ([Port::default(); 5], 0);
+    for (m, memory) in memories.iter().enumerate() {
+        let (tensors, dram) = (routes.map(|route| route.inner == m), m + 1 == memories.len());
+        if dram || tensors.contains(&true) {
+            ports[count] = Port {
+                width: memory.bits_per_cycle.value.max(1),
+                tensors,
+                dram,
+            };
+            count += 1;
+        }
+    }
+    (ports, count)
 }
 
 impl Layout {
@@ -130,8 +163,12 @@ impl Layout {
                 matches!(memories[h].kind, MemoryKind::Buffer { double_buffered, .. } if double_buffered == want)
             })
         };
+        let (ports, port_count) = ports(memories, &routes);
         Self {
             routes,
+            ports,
+            port_count,
+            dram_width: memories.last().map_or(1, |m| m.bits_per_cycle.value.max(1)),
             double: routes.map(|r| buffered(r, true)),
             serial: routes.map(|r| buffered(r, false)),
             burst: match memories.last().map(|m| m.kind) {
@@ -139,6 +176,10 @@ impl Layout {
                 _ => 1,
             },
         }
+    }
+
+    fn ports(&self) -> &[Port] {
+        &self.ports[..self.port_count]
     }
 
     /// Bits read from and written to memory `m` by tensor.
@@ -220,5 +261,23 @@ pub(super) fn run(
             _ => tiling::choose(work, array, memories, layout)?,
         }),
     };
-    pipeline::run(work, array, memories, layout, cut).map_err(SimulateError::overflow(work))
+    step(work, array, memories, layout, cut).map_err(SimulateError::overflow(work))
+}
+
+/// Runs the steps of a layer, counting equal ones where it can.
+fn step(
+    work: &LayerWork,
+    array: &ArrayRun,
+    memories: &[Memory],
+    layout: &Layout,
+    cut: Cut,
+) -> Result<MemoryRun, Overflow> {
+    let counted = match cut {
+        Cut::Tiles(tiling) => steady::run(&tiling::Extents::new(work, array)?, array, layout, tiling),
+        Cut::Given(_) => None,
+    };
+    match counted {
+        Some(run) => Ok(run),
+        None => pipeline::run(work, array, memories, layout, cut),
+    }
 }
