@@ -88,6 +88,13 @@ struct Place<'a> {
     kind: usize,
 }
 
+/// The figures of a layer at a setting, for the layers of its kind that follow.
+struct Known<'a> {
+    setting: LayerSetting<'a>,
+    output_density: f64,
+    figures: Figures,
+}
+
 /// A network on a profile, prepared: where features live and which layers are alike is found once.
 #[derive(Debug)]
 pub struct Estimator<'a> {
@@ -160,7 +167,9 @@ impl<'a> Estimator<'a> {
     /// # Errors
     /// As [`network`].
     pub fn total(&self, setting: &dyn Fn(&Layer) -> LayerSetting<'a>) -> Result<Total, SimulateError> {
-        let mut known: Vec<Option<(LayerSetting<'a>, f64, Figures)>> = vec![None; self.kinds];
+        let mut known: Vec<Known<'a>> = Vec::with_capacity(self.kinds);
+        // the place in `known` of the last layer of each kind
+        let mut last: Vec<Option<usize>> = vec![None; self.kinds];
         let mut total = Total::default();
         for place in &self.places {
             let setting_here = setting(place.layer);
@@ -170,33 +179,38 @@ impl<'a> Estimator<'a> {
                 .map(|reader| setting(reader).activation_density)
                 .reduce(f64::max)
                 .unwrap_or(1.0);
-            let figures = match &known[place.kind] {
-                Some((before, density, figures))
-                    if *density == output_density && same(before, &setting_here) =>
-                {
-                    *figures
-                }
-                _ => {
-                    let work = LayerWork {
-                        weights: setting_here.weights,
-                        weight_bits: setting_here.weight_bits,
-                        activation_density: setting_here.activation_density,
-                        output_density,
-                        mapping: setting_here.mapping,
-                        ..place.work
-                    };
-                    let Some(figures) = self.cheapest(&work)? else {
-                        // something must move to DRAM, or nothing can run it: the whole network says which
-                        let cost = network(self.network, self.profile, self.batch, self.pick, setting)?;
-                        return Ok(Total::from(&cost));
-                    };
-                    known[place.kind] = Some((setting_here, output_density, figures));
-                    figures
-                }
+            let alike = last[place.kind].filter(|&at| {
+                known[at].output_density == output_density && same(&known[at].setting, &setting_here)
+            });
+            let at = if let Some(at) = alike {
+                at
+            } else {
+                let work = LayerWork {
+                    weights: setting_here.weights,
+                    weight_bits: setting_here.weight_bits,
+                    activation_density: setting_here.activation_density,
+                    output_density,
+                    mapping: setting_here.mapping,
+                    ..place.work
+                };
+                let Some(figures) = self.cheapest(&work)? else {
+                    // something must move to DRAM, or nothing can run it: the whole network says which
+                    let cost = network(self.network, self.profile, self.batch, self.pick, setting)?;
+                    return Ok(Total::from(&cost));
+                };
+                last[place.kind] = Some(known.len());
+                known.push(Known {
+                    setting: setting_here,
+                    output_density,
+                    figures,
+                });
+                known.len() - 1
             };
-            total.add(&figures).map_err(|_| SimulateError::Overflow {
-                layer: place.layer.name.clone(),
-            })?;
+            total
+                .add(&known[at].figures)
+                .map_err(|_| SimulateError::Overflow {
+                    layer: place.layer.name.clone(),
+                })?;
         }
         Ok(total)
     }

@@ -1,6 +1,6 @@
 //! One layer on one profile.
 
-use super::cost::{Causes, EnergyBreakdown, LayerCost, StoredBits};
+use super::cost::{EnergyBreakdown, LayerCost, StoredBits};
 use super::engine::{self, ArrayRun};
 use super::error::SimulateError;
 use super::memory::{Layout, MemoryRun};
@@ -264,7 +264,6 @@ pub(super) fn check(work: &LayerWork) -> Result<(), SimulateError> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Figures {
     pub(super) cycles: u64,
-    pub(super) causes: Causes,
     pub(super) seconds: f64,
     pub(super) energy: EnergyBreakdown,
     pub(super) stored: StoredBits,
@@ -272,6 +271,7 @@ pub(super) struct Figures {
 }
 
 /// Memories, energy and time around an array's run.
+#[inline]
 pub(super) fn figures(
     work: &LayerWork,
     profile: &Profile,
@@ -297,7 +297,6 @@ pub(super) fn figures(
     );
     let figures = Figures {
         cycles: memory.cycles,
-        causes: memory.causes,
         seconds,
         energy,
         stored: array.stored,
@@ -318,7 +317,7 @@ fn finish(
     Ok(LayerCost {
         engine: unit.name.clone(),
         cycles: figures.cycles,
-        causes: figures.causes,
+        causes: memory.causes,
         seconds: figures.seconds,
         energy: figures.energy,
         traffic: layout

@@ -372,7 +372,6 @@ fn sum(layers: Vec<NetworkLayer>, not_modelled: Vec<String>) -> Result<NetworkCo
         let cost = &layer.outcome.cost;
         let figures = Figures {
             cycles: cost.cycles,
-            causes: cost.causes,
             seconds: cost.seconds,
             energy: cost.energy,
             stored: cost.stored,

@@ -203,6 +203,7 @@ impl ArrayEngine for Systolic {
     }
 }
 
+#[inline]
 fn run(array: Systolic, work: &LayerWork) -> Result<ArrayRun, Overflow> {
     let LoopNest { g, .. } = work.nest;
     let gemm = work.nest.gemm();

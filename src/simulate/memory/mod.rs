@@ -25,6 +25,8 @@
 //! read from DRAM by the array itself.
 
 mod pipeline;
+#[cfg(test)]
+mod samples;
 mod search;
 mod steady;
 mod tiling;
@@ -118,6 +120,9 @@ pub(super) struct Layout {
     double: [bool; 4],
     /// Tensors whose buffer does not.
     serial: [bool; 4],
+    /// Buffers in which tiles live.
+    homes: [Home; 4],
+    home_count: usize,
     /// Bits of a DRAM burst.
     burst: u64,
     /// Memories that the array or DRAM transfers use, in their order; the DRAM is the last.
@@ -125,6 +130,30 @@ pub(super) struct Layout {
     port_count: usize,
     /// Bits a cycle of the DRAM.
     dram_width: u64,
+}
+
+/// A buffer in which tiles live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Home {
+    /// Bits.
+    capacity: u64,
+    /// The tensors that share it.
+    tensors: [bool; 4],
+}
+
+fn homes(memories: &[Memory], routes: &[Route; 4]) -> ([Home; 4], usize) {
+    let (mut homes, mut count) = ([Home::default(); 4], 0);
+    for (m, memory) in memories.iter().enumerate() {
+        let tensors = routes.map(|route| route.home == Some(m));
+        if let (MemoryKind::Buffer { capacity, .. }, true) = (memory.kind, tensors.contains(&true)) {
+            homes[count] = Home {
+                capacity: capacity.bits(),
+                tensors,
+            };
+            count += 1;
+        }
+    }
+    (homes, count)
 }
 
 /// The port of a memory towards the array.
@@ -164,8 +193,11 @@ impl Layout {
             })
         };
         let (ports, port_count) = ports(memories, &routes);
+        let (homes, home_count) = homes(memories, &routes);
         Self {
             routes,
+            homes,
+            home_count,
             ports,
             port_count,
             dram_width: memories.last().map_or(1, |m| m.bits_per_cycle.value.max(1)),
@@ -176,6 +208,10 @@ impl Layout {
                 _ => 1,
             },
         }
+    }
+
+    fn homes(&self) -> &[Home] {
+        &self.homes[..self.home_count]
     }
 
     fn ports(&self) -> &[Port] {
@@ -199,7 +235,7 @@ impl Layout {
             let (loads, stores) = (run.passed.0[t], run.passed.1[t]);
             if m + 1 == memories.len() {
                 (*read, *written) = (add(*read, run.dram.0[t])?, add(*written, run.dram.1[t])?);
-            } else if memories[m].holds.contains(&TENSORS[t]) {
+            } else if (loads > 0 || stores > 0) && memories[m].holds.contains(&TENSORS[t]) {
                 // a tile on its way in is written here, and read here on its way further in; the other way out
                 (*written, *read) = (add(*written, loads)?, add(*read, stores)?);
                 if self.routes[t].inner != m {
@@ -237,6 +273,7 @@ impl Layout {
 
 /// Runs a checked layer's memories, in the tiles that are pinned or else load least; `memories` ends with the DRAM.
 /// `engine` is a name for errors.
+#[inline]
 pub(super) fn run(
     work: &LayerWork,
     array: &ArrayRun,
@@ -265,6 +302,7 @@ pub(super) fn run(
 }
 
 /// Runs the steps of a layer, counting equal ones where it can.
+#[inline]
 fn step(
     work: &LayerWork,
     array: &ArrayRun,

@@ -50,6 +50,9 @@ impl Deal {
 
     /// Quotient and remainder of total · weight / all.
     fn part(&mut self, weight: u64) -> (u64, u64) {
+        if weight == self.all {
+            return (self.total, 0);
+        }
         if self.seen[0].0 != weight {
             self.seen.swap(0, 1);
             if self.seen[0].0 != weight {

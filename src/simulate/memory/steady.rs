@@ -44,9 +44,55 @@ impl Port {
     }
 }
 
+/// The ports that may bind in some step: the DRAM's, and those that lack time or hardly have any to spare.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    list: [Port; 5],
+    count: usize,
+    /// Tensors that cross them at the array's edge.
+    edge: [bool; 4],
+}
+
+impl Ports {
+    /// For tiles of at least `least` of `all` outputs. A tile is dealt at most B · w / all + 1 bits of a tensor and more
+    /// than C · w / all − 1 cycles: a port with n tensors never binds if (C · width − B) · w ≥ (width + n) · all.
+    fn new(layout: &Layout, cycles: u64, edge: &[u64; 4], least: u64, all: u64) -> Self {
+        let mut ports = Self {
+            list: [Port::default(); 5],
+            count: 0,
+            edge: [false; 4],
+        };
+        for port in layout.ports() {
+            let bits = port.of(edge);
+            let free = || -> Option<bool> {
+                let needed: u128 = bits.iter().map(|&b| u128::from(b)).sum();
+                let room = (u128::from(cycles) * u128::from(port.width)).checked_sub(needed)?;
+                let tensors = bits.iter().filter(|&&b| b > 0).count() as u128;
+                let margin = u128::from(port.width) + tensors;
+                Some(least == all || room.checked_mul(least.into())? >= margin.checked_mul(all.into())?)
+            };
+            if port.dram || free() != Some(true) {
+                for (live, bits) in ports.edge.iter_mut().zip(bits) {
+                    *live |= bits > 0;
+                }
+                ports.list[ports.count] = *port;
+                ports.count += 1;
+            }
+        }
+        ports
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Port> {
+        self.list[..self.count].iter()
+    }
+}
+
 /// The steps so far.
 struct Steps<'a> {
     layout: &'a Layout,
+    ports: Ports,
+    /// Whether some tensor does not move while the array works.
+    apart: bool,
     cycles: u64,
     stalls: Stalls,
     moved: Moves,
@@ -56,9 +102,11 @@ struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    fn new(layout: &'a Layout) -> Self {
+    fn new(layout: &'a Layout, ports: Ports) -> Self {
         Self {
             layout,
+            ports,
+            apart: layout.serial.contains(&true),
             cycles: 0,
             stalls: Stalls::default(),
             moved: Moves::default(),
@@ -69,18 +117,31 @@ impl<'a> Steps<'a> {
 
     /// So many steps in which the array does `work` on a tile that moves `here`, while DRAM loads for the tile after
     /// it and stores for the one before.
-    #[inline]
     fn step(&mut self, work: &Work, here: &Moves, load: [u64; 3], store: u64, times: u64) -> Option<()> {
-        let layout = self.layout;
         let mut beside = [load[0], load[1], load[2], store];
-        let mut apart = [here.load[0], here.load[1], here.load[2], here.store];
-        for t in 0..4 {
-            let other = if layout.serial[t] { &mut beside } else { &mut apart };
-            other[t] = 0;
+        let mut alone = 0;
+        if self.apart {
+            let mut apart = [here.load[0], here.load[1], here.load[2], here.store];
+            for t in 0..4 {
+                let other = if self.layout.serial[t] {
+                    &mut beside
+                } else {
+                    &mut apart
+                };
+                other[t] = 0;
+            }
+            let bits = sum(apart)?;
+            if bits > 0 {
+                alone = bits.div_ceil(self.layout.dram_width);
+                self.stalls.charge_each(times, alone, apart).ok()?;
+            }
         }
         let (mut longest, mut bound) = (work.compute, None);
-        for port in layout.ports() {
-            let mut bits = port.of(&work.edge);
+        for port in self.ports.iter() {
+            let mut bits = [0; 4];
+            if self.ports.edge != [false; 4] {
+                bits = port.of(&work.edge);
+            }
             if port.dram {
                 for (bits, beside) in bits.iter_mut().zip(beside) {
                     *bits = bits.checked_add(beside)?;
@@ -97,13 +158,9 @@ impl<'a> Steps<'a> {
                 .charge_each(times, longest - work.compute, bits)
                 .ok()?;
         }
-        let apart_bits = sum(apart)?;
-        if apart_bits > 0 {
-            let cycles = apart_bits.div_ceil(layout.dram_width);
-            self.stalls.charge_each(times, cycles, apart).ok()?;
-            longest = longest.checked_add(cycles)?;
-        }
-        self.cycles = self.cycles.checked_add(longest.checked_mul(times)?)?;
+        self.cycles = self
+            .cycles
+            .checked_add(longest.checked_add(alone)?.checked_mul(times)?)?;
         Some(())
     }
 
@@ -160,8 +217,10 @@ struct Tiles<'a> {
     extents: &'a Extents,
     layout: &'a Layout,
     compute: Deal,
-    edge: [Deal; 4],
-    weights: [Deal; 2],
+    /// Of the tensors whose ports may bind.
+    edge: [Option<Deal>; 4],
+    /// Of weights and indices that are loaded.
+    weights: [Option<Deal>; 2],
     steps: Steps<'a>,
 }
 
@@ -180,16 +239,20 @@ impl Tiles<'_> {
 
     fn one(&mut self, tiles: &Equal, features: Moves) -> Option<()> {
         let outputs = tiles.channels * tiles.rows;
-        let work = Work {
+        let mut work = Work {
             compute: self.compute.next(outputs),
-            edge: std::array::from_fn(|t| self.edge[t].next(outputs)),
+            edge: [0; 4],
         };
+        for (bits, deal) in work.edge.iter_mut().zip(&mut self.edge) {
+            if let Some(deal) = deal {
+                *bits = deal.next(outputs);
+            }
+        }
         let mut moves = features;
         if tiles.weights {
-            for (t, deal) in self.weights.iter_mut().enumerate() {
-                let bits = deal.next(tiles.channels);
-                if self.layout.routes[t].home.is_some() {
-                    moves.load[t] = bursts(bits.into(), self.layout.burst).ok()?;
+            for (load, deal) in moves.load.iter_mut().zip(&mut self.weights) {
+                if let Some(deal) = deal {
+                    *load = bursts(deal.next(tiles.channels).into(), self.layout.burst).ok()?;
                 }
             }
         }
@@ -223,21 +286,23 @@ impl Tiles<'_> {
         let outputs = tiles.channels * tiles.rows;
         let mut moves = features;
         if tiles.weights {
-            for (t, deal) in self.weights.iter_mut().enumerate() {
-                if self.layout.routes[t].home.is_none() {
-                    continue;
-                }
+            for (load, deal) in moves.load.iter_mut().zip(&mut self.weights) {
+                let Some(deal) = deal else { continue };
                 let (least, most) = deal.ends(tiles.channels);
-                moves.load[t] = bursts(least.into(), self.layout.burst).ok()?;
-                if most > least && bursts(most.into(), self.layout.burst).ok()? != moves.load[t] {
+                *load = bursts(least.into(), self.layout.burst).ok()?;
+                if most > least && bursts(most.into(), self.layout.burst).ok()? != *load {
                     return Some(false);
                 }
             }
         }
         let (compute, _) = self.compute.ends(outputs);
-        let ends = [0, 1, 2, 3].map(|t| self.edge[t].ends(outputs));
-        let (least, most) = (ends.map(|e| e.0), ends.map(|e| e.1));
-        for port in self.layout.ports() {
+        let (mut least, mut most) = ([0; 4], [0; 4]);
+        for (t, deal) in self.edge.iter_mut().enumerate() {
+            if let Some(deal) = deal {
+                (least[t], most[t]) = deal.ends(outputs);
+            }
+        }
+        for port in self.steps.ports.iter() {
             let (low, mut high) = (sum(port.of(&least))?, sum(port.of(&most))?);
             if low == high {
                 continue;
@@ -251,11 +316,11 @@ impl Tiles<'_> {
             }
         }
         let more = self.compute.skip(outputs, count);
-        for deal in &mut self.edge {
+        for deal in self.edge.iter_mut().flatten() {
             deal.skip(outputs, count);
         }
         if tiles.weights {
-            for deal in &mut self.weights {
+            for deal in self.weights.iter_mut().flatten() {
                 deal.skip(tiles.channels, count);
             }
         }
@@ -291,7 +356,7 @@ impl Tiles<'_> {
             weights: true,
             inputs,
         };
-        for deal in &mut self.weights {
+        for deal in self.weights.iter_mut().flatten() {
             deal.restart();
         }
         if in_group {
@@ -323,6 +388,7 @@ impl Tiles<'_> {
 }
 
 /// The run of a tiling; `None` where only the pipeline knows.
+#[inline]
 pub(super) fn run(extents: &Extents, array: &ArrayRun, layout: &Layout, tiling: Tiling) -> Option<MemoryRun> {
     let (channels, rows) = (extents.channels(), extents.rows());
     let all = channels.checked_mul(rows)?;
@@ -332,27 +398,37 @@ pub(super) fn run(extents: &Extents, array: &ArrayRun, layout: &Layout, tiling: 
     for (whole, (read, written)) in whole.iter_mut().zip(reads.into_iter().zip(writes)) {
         *whole = read.checked_add(written)?;
     }
-    let stored = [extents.weights, extents.indices];
+    let end = |extent: u64, size: u64| if extent % size > 0 { extent % size } else { size };
+    let least = end(channels, tiling.channels) * end(rows, tiling.rows);
+    let ports = Ports::new(layout, array.cycles, &whole, least, all);
+    let (mut edge, mut weights) = ([None; 4], [None; 2]);
+    for t in 0..4 {
+        if ports.edge[t] {
+            edge[t] = Some(Deal::new(whole[t], all));
+        }
+    }
+    for (t, bits) in [extents.weights, extents.indices].into_iter().enumerate() {
+        if bits > 0 && layout.routes[t].home.is_some() {
+            weights[t] = Some(Deal::new(bits, channels));
+        }
+    }
     let mut tiles = Tiles {
         extents,
         layout,
         compute: Deal::new(array.cycles, all),
-        edge: whole.map(|bits| Deal::new(bits, all)),
-        weights: stored.map(|bits| Deal::new(bits, channels)),
-        steps: Steps::new(layout),
+        edge,
+        weights,
+        steps: Steps::new(layout, ports),
     };
     if blocks_k == 1 && blocks_r == 1 {
-        let mut moves = tiles.features(channels, rows, true)?;
-        for t in 0..2 {
-            if layout.routes[t].home.is_some() {
-                moves.load[t] = bursts(stored[t].into(), layout.burst).ok()?;
-            }
-        }
-        let work = Work {
-            compute: array.cycles,
-            edge: whole,
+        let tile = Equal {
+            count: 1,
+            channels,
+            rows,
+            weights: true,
+            inputs: true,
         };
-        tiles.steps.push(work, moves)?;
+        tiles.equal(&tile)?;
     } else if blocks_r == 1 || (blocks_k > 1 && tiling.order == TileOrder::RowsOuter) {
         for o in 0..blocks_r {
             tiles.channels(tiling, tiling.rows.min(rows - o * tiling.rows))?;
@@ -389,78 +465,15 @@ pub(super) fn run(extents: &Extents, array: &ArrayRun, layout: &Layout, tiling: 
 
 #[cfg(test)]
 mod tests {
+    use super::super::samples::{memories, memory, tiled, work};
     use super::super::{Cut, pipeline};
     use super::*;
-    use crate::hardware::{Memory, MemoryKind, Sourced, TensorKind};
+    use crate::hardware::{MemoryKind, TensorKind};
     use crate::network::LoopNest;
     use crate::simulate::engine::ArrayBits;
-    use crate::simulate::{Causes, LayerWork, StoredBits, Weights};
-    use crate::units::{Capacity, Energy};
+    use crate::simulate::{Causes, StoredBits};
+    use crate::units::Capacity;
     use proptest::prelude::*;
-
-    fn sourced<T>(value: T) -> Sourced<T> {
-        Sourced {
-            value,
-            source: "made up".into(),
-        }
-    }
-
-    fn memory(kind: MemoryKind, width: u64, holds: Vec<TensorKind>) -> Memory {
-        let energy = || sourced(Energy::new(1.0).expect("positive"));
-        Memory {
-            name: "m".into(),
-            kind,
-            bits_per_cycle: sourced(width),
-            holds,
-            read_per_bit: energy(),
-            write_per_bit: energy(),
-        }
-    }
-
-    /// Up to three buffers with any tensors in them, and the DRAM.
-    fn memories() -> impl Strategy<Value = Vec<Memory>> {
-        let buffer = (1u64..4096, any::<bool>(), any::<[bool; 4]>(), 1u64..3000);
-        (prop::collection::vec(buffer, 0..4), 1u64..600, 0usize..3).prop_map(|(buffers, width, burst)| {
-            let kinds = [
-                TensorKind::Weights,
-                TensorKind::Indices,
-                TensorKind::Inputs,
-                TensorKind::Outputs,
-            ];
-            let mut memories: Vec<Memory> = buffers
-                .into_iter()
-                .map(|(width, double_buffered, holds, capacity)| {
-                    let capacity = Capacity::new(capacity as f64 * 8.0).expect("positive");
-                    let kind = MemoryKind::Buffer {
-                        capacity,
-                        double_buffered,
-                    };
-                    let held = (0..4).filter(|&t| holds[t]).map(|t| kinds[t]).collect();
-                    memory(kind, width, held)
-                })
-                .collect();
-            let kind = MemoryKind::Dram {
-                burst_bits: [1, 64, 512][burst],
-            };
-            memories.push(memory(kind, width, kinds.to_vec()));
-            memories
-        })
-    }
-
-    prop_compose! {
-        /// A layer in tiles: blocks lie in a group or a sample, or hold whole ones.
-        fn tiled()(
-            n in 1u64..4, g in prop_oneof![Just(1u64), 2u64..5], k in 1u64..60, p in 1u64..40, r in 1u64..4, stride in 1u64..3,
-        )(
-            channels in prop_oneof![1..=k, (1..=g).prop_map(move |groups| groups * k)],
-            rows in prop_oneof![1..=p, (1..=n).prop_map(move |samples| samples * p)],
-            outer in any::<bool>(),
-            nest in Just(LoopNest { n, g, k, c: 3, p, q: 5, r, s: 2, stride: [stride; 2], dilation: [1; 2] }),
-        ) -> (LoopNest, Tiling) {
-            let order = if outer { TileOrder::ChannelsOuter } else { TileOrder::RowsOuter };
-            (nest, Tiling { channels, rows, order })
-        }
-    }
 
     prop_compose! {
         /// What an array did: numbers that divide evenly now and then, and that let ports bind or not.
@@ -484,23 +497,6 @@ mod tests {
                 },
                 ..ArrayRun::default()
             }
-        }
-    }
-
-    fn work(nest: LoopNest, elements: [u64; 2], dram: [bool; 2]) -> LayerWork<'static> {
-        LayerWork {
-            name: "l",
-            nest,
-            weights: Weights::Density(1.0),
-            weight_bits: 8,
-            activation_bits: 8,
-            activation_density: 1.0,
-            output_density: 1.0,
-            input_elements: elements[0],
-            output_elements: elements[1],
-            input_from_dram: dram[0],
-            output_to_dram: dram[1],
-            mapping: None,
         }
     }
 
