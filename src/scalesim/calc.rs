@@ -3,7 +3,9 @@
 //! A read buffer takes a word at its first request and keeps it until half of the buffer is taken (in 50 sets of a
 //! hundredth); then it forgets all of them. What was taken counts as one prefetch, spread evenly over the cycles in
 //! which the half before was in use. Where no word is asked for again while it is held, or all fit, the n-th miss is
-//! the n-th request and closed forms follow; otherwise the requests are walked through.
+//! the n-th request and closed forms follow; otherwise the requests are walked through. A convolution whose folds lie
+//! in one kernel place asks for other channels fold by fold: a word comes again after as many folds as there are
+//! blocks of channels, and often that is later than half a buffer.
 
 use super::streams::Operand;
 use super::tiling::{Flow, Tiling};
@@ -29,6 +31,8 @@ pub(super) struct Known {
     pub(super) distinct: u64,
     /// Whether every word of the operand's matrix is another word of DRAM.
     pub(super) once: bool,
+    /// Folds from one request of a word to the next at least, where no fold asks for a word twice; otherwise 0.
+    pub(super) folds_apart: u64,
 }
 
 /// Words of half a buffer, in whole sets.
@@ -39,7 +43,15 @@ pub(super) fn half(sram_words: u64) -> u64 {
 /// Whether the requests must be walked through.
 pub(super) fn needs_walk(known: Known, flow: Flow, tiling: &Tiling, sram_words: u64) -> bool {
     let half = half(sram_words);
-    known.distinct >= half && !(known.once && never_again(flow, tiling, half))
+    known.distinct >= half
+        && !(known.once && never_again(flow, tiling, half))
+        && !far_apart(known.folds_apart, flow, tiling, half)
+}
+
+/// Whether half a buffer of words is asked for before any of them comes again, wherever in a fold it begins.
+fn far_apart(folds: u64, flow: Flow, tiling: &Tiling, half: u64) -> bool {
+    let least = tiling.grid(flow, tiling.rf - 1, tiling.cf - 1).words();
+    half.saturating_sub(1) <= folds.saturating_sub(1).saturating_mul(least)
 }
 
 /// Whether no word comes again within half a buffer of other words, every word of the matrix being another one.
