@@ -250,3 +250,55 @@ pub(super) fn first_and_last(operand: &Operand, tiling: &Tiling) -> (i64, i64) {
     let last = (0..tiling.cycles).rev().find(asks).unwrap_or_default();
     (first as i64, last as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sparsity::Pattern;
+    use super::super::streams;
+    use super::super::topology::Layer;
+    use super::*;
+    use crate::hardware::{Dataflow, Systolic};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        /// Folds of other channels between two requests of a word: as many as are said, and where half a buffer of
+        /// requests lies between them the n-th miss is the n-th request.
+        #[test]
+        fn folds_far_apart_need_no_walk(
+            out in 1u64..9, kernel in 1u64..4, stride in 1u64..3, blocks in 2u64..7, filters in 1u64..30,
+            rows in 1u32..12, cols in 1u32..12, stationary in any::<bool>(), part in 1u64..=100,
+        ) {
+            let size = (out - 1) * stride + kernel;
+            let layer = Layer {
+                name: "l".into(),
+                ifmap: [size; 2],
+                filter: [kernel; 2],
+                channels: blocks * u64::from(rows),
+                filters,
+                stride,
+                ratio: [1, 1],
+            };
+            let (dataflow, flow) = if stationary {
+                (Dataflow::InputStationary, Flow::Stationary)
+            } else {
+                (Dataflow::WeightStationary, Flow::ByRow)
+            };
+            let products = kernel * kernel * layer.channels;
+            let tiling = Tiling::new(Systolic { rows, cols, dataflow }, out * out, products, filters).expect("small");
+            let operand = streams::ifmap(&layer, &Pattern::Dense, &tiling).expect("small");
+            let least = tiling.grid(flow, tiling.rf - 1, tiling.cf - 1).words();
+            // the largest half that is far enough apart, and smaller ones
+            let sets = ((blocks - 1) * least + 1) * part / 100 / SETS;
+            let (sram, known) = (sets.max(1) * 100, Known {
+                distinct: layer.distinct_inputs().expect("small"),
+                once: false,
+                folds_apart: blocks,
+            });
+            prop_assume!(!needs_walk(known, flow, &tiling, sram));
+            let (first, _) = first_and_last(&operand, &tiling);
+            prop_assert_eq!(closed(known, flow, &tiling, sram, first), walked(&operand, &tiling, sram, first));
+        }
+    }
+}

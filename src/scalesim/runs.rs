@@ -136,31 +136,64 @@ impl Held<'_> {
             let first = base + run.address as usize;
             if stride <= run.length {
                 self.take(row.first, first, stride * (count - 1) + run.length);
+            } else if stride <= 64 {
+                self.take_comb(row, first, run.length);
             } else {
                 for step in 0..count {
-                    self.take(row.first, first + step * stride, run.length);
+                    let first = first + step * stride;
+                    if first % 64 + run.length <= 64 {
+                        self.set(
+                            row.first,
+                            first / 64,
+                            (u64::MAX >> (64 - run.length)) << (first % 64),
+                        );
+                    } else {
+                        self.take(row.first, first, run.length);
+                    }
                 }
             }
         }
     }
 
     /// Takes words one after another.
-    #[inline]
     fn take(&mut self, step: usize, first: usize, length: usize) {
         let last = first + length - 1;
         let (start, end) = (first / 64, last / 64);
         let mut mask = u64::MAX << (first % 64);
-        for place in start..=end {
-            if place == end {
-                mask &= u64::MAX >> (63 - last % 64);
-            }
-            let new = mask & !self.bits[place];
-            self.bits[place] |= new;
-            self.count += u64::from(new.count_ones());
-            if self.logs && new != 0 {
-                self.log.push((step as u32, place as u32, new));
-            }
+        for place in start..end {
+            self.set(step, place, mask);
             mask = u64::MAX;
+        }
+        self.set(step, end, mask & u64::MAX >> (63 - last % 64));
+    }
+
+    /// Takes runs of words with gaps between them, the next one at most 64 words on.
+    fn take_comb(&mut self, row: Row, first: usize, length: usize) {
+        let stride = row.stride as usize;
+        let teeth = (0..128)
+            .step_by(stride)
+            .fold(0u128, |teeth, at| teeth | (u128::MAX >> (128 - length)) << at);
+        // where a place begins so many words after a tooth does
+        let comb = |phase: usize| (teeth >> phase) as u64;
+        let last = first + stride * (row.count - 1) + length - 1;
+        let (start, end) = (first / 64, last / 64);
+        let mut mask = comb(0) << (first % 64);
+        let mut phase = (64 - first % 64) % stride;
+        for place in start..end {
+            self.set(row.first, place, mask);
+            mask = comb(phase);
+            phase = (phase + 64) % stride;
+        }
+        self.set(row.first, end, mask & u64::MAX >> (63 - last % 64));
+    }
+
+    #[inline]
+    fn set(&mut self, step: usize, place: usize, mask: u64) {
+        let new = mask & !self.bits[place];
+        self.bits[place] |= new;
+        self.count += u64::from(new.count_ones());
+        if self.logs && new != 0 {
+            self.log.push((step as u32, place as u32, new));
         }
     }
 
