@@ -1,11 +1,11 @@
 //! The totals of a network again and again: for searches and sweeps that ask thousands of times.
 
 use super::cost::{EnergyBreakdown, StoredBits};
-use super::engine;
+use super::engine::{self, Found};
 use super::error::SimulateError;
 use super::layer::{Figures, Pick, check, figures};
 use super::memory::Layout;
-use super::network::{LayerSetting, NetworkCost, Surroundings, network, readers, residency, work_of};
+use super::network::{LayerSetting, NetworkCost, Surroundings, network_known, readers, residency, work_of};
 use super::work::{LayerWork, Mapping, Weights};
 use crate::hardware::Profile;
 use crate::network::{Layer, Network};
@@ -95,7 +95,8 @@ struct Known<'a> {
     figures: Figures,
 }
 
-/// A network on a profile, prepared: where features live and which layers are alike is found once.
+/// A network on a profile, prepared: where features live and which layers are alike is found once, and so is how a layer
+/// lies on an array that searches for it.
 #[derive(Debug)]
 pub struct Estimator<'a> {
     network: &'a Network,
@@ -105,6 +106,7 @@ pub struct Estimator<'a> {
     layout: Layout,
     places: Vec<Place<'a>>,
     kinds: usize,
+    found: Found,
 }
 
 impl<'a> Estimator<'a> {
@@ -158,14 +160,33 @@ impl<'a> Estimator<'a> {
             layout: Layout::new(&profile.memories),
             places,
             kinds,
+            found: Found::default(),
         }
     }
 
-    /// The totals of [`network`] at a setting of each layer: the same to the bit. Layers that are alike in loops,
+    /// [`network`](super::network()) at a setting of each layer, with the mappings that were found before.
+    ///
+    /// # Errors
+    /// As [`network`](super::network()).
+    pub fn network(
+        &self,
+        setting: &dyn Fn(&Layer) -> LayerSetting<'a>,
+    ) -> Result<NetworkCost, SimulateError> {
+        network_known(
+            self.network,
+            self.profile,
+            self.batch,
+            self.pick,
+            setting,
+            &self.found,
+        )
+    }
+
+    /// The totals of [`network`](Self::network) at a setting of each layer: the same to the bit. Layers that are alike in loops,
     /// features and setting are computed once.
     ///
     /// # Errors
-    /// As [`network`].
+    /// As [`network`](super::network()).
     pub fn total(&self, setting: &dyn Fn(&Layer) -> LayerSetting<'a>) -> Result<Total, SimulateError> {
         let mut known: Vec<Known<'a>> = Vec::with_capacity(self.kinds);
         // the place in `known` of the last layer of each kind
@@ -195,8 +216,7 @@ impl<'a> Estimator<'a> {
                 };
                 let Some(figures) = self.cheapest(&work)? else {
                     // something must move to DRAM, or nothing can run it: the whole network says which
-                    let cost = network(self.network, self.profile, self.batch, self.pick, setting)?;
-                    return Ok(Total::from(&cost));
+                    return Ok(Total::from(&self.network(setting)?));
                 };
                 last[place.kind] = Some(known.len());
                 known.push(Known {
@@ -224,7 +244,7 @@ impl<'a> Estimator<'a> {
         let mut best: Option<(f64, Figures)> = None;
         for unit in &self.profile.engines {
             let run = engine::model(&unit.kind)
-                .run(work, None, &unit.name)
+                .run_known(work, &unit.name, &self.found)
                 .and_then(|array| figures(work, self.profile, &self.layout, unit, &array));
             if let Ok((figures, _)) = run {
                 let cost = self.pick.weigh(figures.seconds, &figures.energy);

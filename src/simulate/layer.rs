@@ -1,7 +1,7 @@
 //! One layer on one profile.
 
 use super::cost::{EnergyBreakdown, LayerCost, StoredBits};
-use super::engine::{self, ArrayRun};
+use super::engine::{self, ArrayRun, Found};
 use super::error::SimulateError;
 use super::memory::{Layout, MemoryRun};
 use super::work::{LayerWork, Mapping, Weights};
@@ -53,9 +53,19 @@ pub struct LayerOutcome {
 /// # Errors
 /// A layer that is wrong in itself, or that no engine can run; if the profile has one engine, its error.
 pub fn layer(work: &LayerWork, profile: &Profile, pick: Pick) -> Result<LayerOutcome, SimulateError> {
+    layer_known(work, profile, pick, &Found::default())
+}
+
+/// [`layer`], where mappings that were found before need no search.
+pub(super) fn layer_known(
+    work: &LayerWork,
+    profile: &Profile,
+    pick: Pick,
+    found: &Found,
+) -> Result<LayerOutcome, SimulateError> {
     check(work)?;
     let all: Vec<_> = (0..profile.engines.len())
-        .map(|e| layer_on(work, profile, e))
+        .map(|e| layer_on_known(work, profile, e, found))
         .collect();
     if work.mapping.is_some_and(Mapping::is_pinned)
         && let Some(error) = all.iter().find_map(|cost| match cost {
@@ -101,6 +111,16 @@ pub fn layer(work: &LayerWork, profile: &Profile, pick: Pick) -> Result<LayerOut
 /// # Errors
 /// See [`SimulateError`].
 pub fn layer_on(work: &LayerWork, profile: &Profile, engine: usize) -> Result<LayerCost, SimulateError> {
+    layer_on_known(work, profile, engine, &Found::default())
+}
+
+/// [`layer_on`], where mappings that were found before need no search.
+pub(super) fn layer_on_known(
+    work: &LayerWork,
+    profile: &Profile,
+    engine: usize,
+    found: &Found,
+) -> Result<LayerCost, SimulateError> {
     let unit = find(profile, engine)?;
     check(work)?;
     takes_mapping(work, unit)?;
@@ -108,7 +128,7 @@ pub fn layer_on(work: &LayerWork, profile: &Profile, engine: usize) -> Result<La
         work,
         profile,
         unit,
-        &engine::model(&unit.kind).run(work, None, &unit.name)?,
+        &engine::model(&unit.kind).run_known(work, &unit.name, found)?,
     )
 }
 

@@ -1,9 +1,10 @@
 //! A whole network on one profile.
 
 use super::cost::{EnergyBreakdown, StoredBits};
+use super::engine::Found;
 use super::error::SimulateError;
 use super::estimator::Total;
-use super::layer::{Figures, LayerOutcome, Pick, interval, layer, layer_on};
+use super::layer::{Figures, LayerOutcome, Pick, interval, layer_known, layer_on, layer_on_known};
 use super::work::{LayerWork, Mapping, Weights};
 use crate::compression::Target;
 use crate::compression::precision::Precision;
@@ -91,6 +92,18 @@ pub fn network<'a>(
     pick: Pick,
     setting: &dyn Fn(&Layer) -> LayerSetting<'a>,
 ) -> Result<NetworkCost, SimulateError> {
+    network_known(network, profile, batch, pick, setting, &Found::default())
+}
+
+/// [`network()`], where mappings that were found before need no search.
+pub(super) fn network_known<'a>(
+    network: &Network,
+    profile: &Profile,
+    batch: u64,
+    pick: Pick,
+    setting: &dyn Fn(&Layer) -> LayerSetting<'a>,
+    found: &Found,
+) -> Result<NetworkCost, SimulateError> {
     let Residency {
         multiplying,
         all_sources,
@@ -116,8 +129,8 @@ pub fn network<'a>(
         };
         let known = searched.iter().find(|(before, _)| alike(before, &work));
         let outcome = match known {
-            Some((_, outcome)) => Ok(renamed(outcome, &work, profile)),
-            None => layer(&work, profile, pick),
+            Some((_, outcome)) => Ok(renamed(outcome, &work, profile, found)),
+            None => layer_known(&work, profile, pick, found),
         };
         match outcome {
             Ok(outcome) => {
@@ -180,11 +193,11 @@ fn alike(a: &LayerWork, b: &LayerWork) -> bool {
 }
 
 /// The outcome of a layer like this one; what an engine refused it says again, with this layer's name.
-fn renamed(outcome: &LayerOutcome, work: &LayerWork, profile: &Profile) -> LayerOutcome {
+fn renamed(outcome: &LayerOutcome, work: &LayerWork, profile: &Profile, found: &Found) -> LayerOutcome {
     let mut outcome = outcome.clone();
     for (engine, cost) in outcome.all.iter_mut().enumerate() {
         if cost.is_err() {
-            *cost = layer_on(work, profile, engine);
+            *cost = layer_on_known(work, profile, engine, found);
         }
     }
     outcome
