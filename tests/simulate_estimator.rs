@@ -47,3 +47,26 @@ proptest! {
         }
     }
 }
+
+/// A mapping that was searched for serves every density: the totals of AlexNet on Eyeriss, asked again, are those of
+/// the network simulated anew.
+#[test]
+fn mappings_found_once_serve_other_densities() {
+    let workload = Workload::find("alexnet").expect("it is shipped");
+    let profile = zoo::find("eyeriss-65nm")
+        .expect("it is shipped")
+        .profile()
+        .expect("it is valid");
+    let estimator = Estimator::new(&workload.network, &profile, 1, Pick::Energy);
+    for activation_density in [1.0, 0.6, 0.3] {
+        let setting = |_: &Layer| LayerSetting {
+            weights: Weights::Density(activation_density),
+            weight_bits: 16,
+            activation_density,
+            mapping: None,
+        };
+        let anew = network(&workload.network, &profile, 1, Pick::Energy, &setting).expect("it runs");
+        assert_eq!(estimator.total(&setting), Ok(Total::from(&anew)));
+        assert_eq!(estimator.network(&setting), Ok(anew));
+    }
+}

@@ -4,7 +4,7 @@ use super::objective::Objective;
 use crate::hardware::Profile;
 use crate::network::{Layer, Workload};
 use crate::simulate::break_even::{self, Pair};
-use crate::simulate::{self, Estimator, LayerSetting, LayerWork, NetworkCost, Pick, SimulateError, Weights};
+use crate::simulate::{Estimator, LayerSetting, LayerWork, NetworkCost, Pick, SimulateError, Weights};
 
 /// A price on counts of non-zeros.
 pub(super) trait Price {
@@ -137,12 +137,13 @@ impl<'a> Costing<'a> {
 
     fn simulate(
         &self,
-        profile: &Profile,
+        place: usize,
         kept: Option<&[usize]>,
         weight_bits: u32,
     ) -> Result<NetworkCost, SimulateError> {
+        let profile = &self.profiles[place];
         let setting = |layer: &Layer| self.setting(profile, kept, weight_bits, layer);
-        simulate::network(&self.workload.network, profile, 1, pick(self.objective), &setting)
+        self.estimators[place].network(&setting)
     }
 
     /// Which layers are pruned below their break-even: the dense engine serves the objective at least as well on
@@ -150,9 +151,9 @@ impl<'a> Costing<'a> {
     /// crossing; for `size`, dense storage against the sparse one; otherwise the cheapest engine of the profile.
     pub(super) fn below_break_even(&self, kept: &[usize]) -> Result<Vec<bool>, SimulateError> {
         let mut below = vec![!self.profiles.is_empty(); self.weighted.len()];
-        for profile in self.profiles {
+        for (place, profile) in self.profiles.iter().enumerate() {
             let bits = self.weight_bits.min(profile.weight_bits);
-            let cost = self.simulate(profile, Some(kept), bits)?;
+            let cost = self.simulate(place, Some(kept), bits)?;
             for ((layer, &k), below) in self.weighted.iter().zip(kept).zip(&mut below) {
                 let density = k as f64 / layer.weights() as f64;
                 *below &= k < layer.weights()

@@ -3,7 +3,9 @@
 //! A read buffer takes a word at its first request and keeps it until half of the buffer is taken (in 50 sets of a
 //! hundredth); then it forgets all of them. What was taken counts as one prefetch, spread evenly over the cycles in
 //! which the half before was in use. Where no word is asked for again while it is held, or all fit, the n-th miss is
-//! the n-th request and closed forms follow; otherwise the requests are walked through.
+//! the n-th request and closed forms follow; otherwise the requests are walked through. A convolution whose folds lie
+//! in one kernel place asks for other channels fold by fold: a word comes again after as many folds as there are
+//! blocks of channels, and often that is later than half a buffer.
 
 use super::streams::Operand;
 use super::tiling::{Flow, Tiling};
@@ -29,6 +31,8 @@ pub(super) struct Known {
     pub(super) distinct: u64,
     /// Whether every word of the operand's matrix is another word of DRAM.
     pub(super) once: bool,
+    /// Folds from one request of a word to the next at least, where no fold asks for a word twice; otherwise 0.
+    pub(super) folds_apart: u64,
 }
 
 /// Words of half a buffer, in whole sets.
@@ -39,7 +43,15 @@ pub(super) fn half(sram_words: u64) -> u64 {
 /// Whether the requests must be walked through.
 pub(super) fn needs_walk(known: Known, flow: Flow, tiling: &Tiling, sram_words: u64) -> bool {
     let half = half(sram_words);
-    known.distinct >= half && !(known.once && never_again(flow, tiling, half))
+    known.distinct >= half
+        && !(known.once && never_again(flow, tiling, half))
+        && !far_apart(known.folds_apart, flow, tiling, half)
+}
+
+/// Whether half a buffer of words is asked for before any of them comes again, wherever in a fold it begins.
+fn far_apart(folds: u64, flow: Flow, tiling: &Tiling, half: u64) -> bool {
+    let least = tiling.grid(flow, tiling.rf - 1, tiling.cf - 1).words();
+    half.saturating_sub(1) <= folds.saturating_sub(1).saturating_mul(least)
 }
 
 /// Whether no word comes again within half a buffer of other words, every word of the matrix being another one.
@@ -237,4 +249,56 @@ pub(super) fn first_and_last(operand: &Operand, tiling: &Tiling) -> (i64, i64) {
     let first = (0..tiling.cycles).find(asks).unwrap_or_default();
     let last = (0..tiling.cycles).rev().find(asks).unwrap_or_default();
     (first as i64, last as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sparsity::Pattern;
+    use super::super::streams;
+    use super::super::topology::Layer;
+    use super::*;
+    use crate::hardware::{Dataflow, Systolic};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        /// Folds of other channels between two requests of a word: as many as are said, and where half a buffer of
+        /// requests lies between them the n-th miss is the n-th request.
+        #[test]
+        fn folds_far_apart_need_no_walk(
+            out in 1u64..9, kernel in 1u64..4, stride in 1u64..3, blocks in 2u64..7, filters in 1u64..30,
+            rows in 1u32..12, cols in 1u32..12, stationary in any::<bool>(), part in 1u64..=100,
+        ) {
+            let size = (out - 1) * stride + kernel;
+            let layer = Layer {
+                name: "l".into(),
+                ifmap: [size; 2],
+                filter: [kernel; 2],
+                channels: blocks * u64::from(rows),
+                filters,
+                stride,
+                ratio: [1, 1],
+            };
+            let (dataflow, flow) = if stationary {
+                (Dataflow::InputStationary, Flow::Stationary)
+            } else {
+                (Dataflow::WeightStationary, Flow::ByRow)
+            };
+            let products = kernel * kernel * layer.channels;
+            let tiling = Tiling::new(Systolic { rows, cols, dataflow }, out * out, products, filters).expect("small");
+            let operand = streams::ifmap(&layer, &Pattern::Dense, &tiling).expect("small");
+            let least = tiling.grid(flow, tiling.rf - 1, tiling.cf - 1).words();
+            // the largest half that is far enough apart, and smaller ones
+            let sets = ((blocks - 1) * least + 1) * part / 100 / SETS;
+            let (sram, known) = (sets.max(1) * 100, Known {
+                distinct: layer.distinct_inputs().expect("small"),
+                once: false,
+                folds_apart: blocks,
+            });
+            prop_assume!(!needs_walk(known, flow, &tiling, sram));
+            let (first, _) = first_and_last(&operand, &tiling);
+            prop_assert_eq!(closed(known, flow, &tiling, sram, first), walked(&operand, &tiling, sram, first));
+        }
+    }
 }

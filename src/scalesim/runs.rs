@@ -1,9 +1,10 @@
 //! The walk through the requests of `CALC` where neighbouring lanes ask for neighbouring words: a step of a fold is a
-//! few runs of addresses, and a set of bits takes a run at once.
+//! few runs of addresses, and a set of bits takes a run at once. Steps come in rows of the same stride, as windows
+//! move along a row of the input: where the runs of a row's steps touch, the row is one run.
 //!
-//! The words of a half buffer are a set, so their order matters only where the half is full. Steps are therefore
-//! added whole until one reaches past the end; those that the skew mixes there are taken back, and the diagonal with
-//! the last word is found by halving.
+//! The words of a half buffer are a set, so their order matters only where the half is full. Rows of steps are
+//! therefore added whole until one reaches past the end; those that the skew mixes there are taken back, and the
+//! diagonal with the last word is found by halving.
 
 use super::calc::{Access, Fetches, half};
 use super::streams::Operand;
@@ -19,6 +20,14 @@ struct Run {
     lane: usize,
     length: usize,
     address: u32,
+}
+
+/// Neighbouring steps, each the same number of addresses after the one before.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    first: usize,
+    count: usize,
+    stride: u32,
 }
 
 /// Where in a fold the walk stands: cells before this diagonal, and on it up to this lane, are done.
@@ -47,9 +56,14 @@ struct Held<'a> {
     absent: Vec<u64>,
     runs: Vec<Run>,
     steps: &'a [u32],
+    rows: Vec<Row>,
+    /// The row of each step.
+    row_of: Vec<u32>,
+    longest_row: usize,
     count: u64,
-    /// Bits set: step, place, bits.
+    /// Bits set, where they may be taken back: step, place, bits. Steps that are added together count as the first.
     log: Vec<(u32, u32, u64)>,
+    logs: bool,
 }
 
 /// Runs of a fold's lanes.
@@ -68,6 +82,28 @@ fn runs(lanes: &[u32]) -> Vec<Run> {
     runs
 }
 
+/// Rows of an operand's steps.
+fn rows(steps: &[u32]) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    for (step, &address) in steps.iter().enumerate() {
+        let stride = step
+            .checked_sub(1)
+            .and_then(|before| address.checked_sub(steps[before]));
+        match (rows.last_mut(), stride) {
+            (Some(row), Some(stride)) if row.count == 1 || row.stride == stride => {
+                row.count += 1;
+                row.stride = stride;
+            }
+            _ => rows.push(Row {
+                first: step,
+                count: 1,
+                stride: 0,
+            }),
+        }
+    }
+    rows
+}
+
 /// Whether an operand's lanes come in runs that are worth it.
 pub(super) fn has_runs(operand: &Operand) -> bool {
     operand.flow == Flow::ByRow
@@ -79,29 +115,85 @@ impl Held<'_> {
     /// Takes lanes of a step.
     fn add(&mut self, step: usize, lanes: Range<usize>) {
         let base = self.steps[step];
-        for run in &self.runs {
+        for i in 0..self.runs.len() {
+            let run = self.runs[i];
             let from = run.lane.max(lanes.start);
             let to = (run.lane + run.length).min(lanes.end);
             if from >= to {
                 continue;
             }
             let first = base as usize + run.address as usize + from - run.lane;
-            let last = first + (to - from) - 1;
-            for place in first / 64..=last / 64 {
-                let mut mask = u64::MAX;
-                if place == first / 64 {
-                    mask <<= first % 64;
-                }
-                if place == last / 64 {
-                    mask &= u64::MAX >> (63 - last % 64);
-                }
-                let new = mask & !self.bits[place];
-                if new != 0 {
-                    self.bits[place] |= new;
-                    self.count += u64::from(new.count_ones());
-                    self.log.push((step as u32, place as u32, new));
+            self.take(step, first, to - from);
+        }
+    }
+
+    /// Takes all lanes of the steps of a row.
+    fn add_row(&mut self, row: Row) {
+        let base = self.steps[row.first] as usize;
+        let (stride, count) = (row.stride as usize, row.count);
+        for i in 0..self.runs.len() {
+            let run = self.runs[i];
+            let first = base + run.address as usize;
+            if stride <= run.length {
+                self.take(row.first, first, stride * (count - 1) + run.length);
+            } else if stride <= 64 {
+                self.take_comb(row, first, run.length);
+            } else {
+                for step in 0..count {
+                    let first = first + step * stride;
+                    if first % 64 + run.length <= 64 {
+                        self.set(
+                            row.first,
+                            first / 64,
+                            (u64::MAX >> (64 - run.length)) << (first % 64),
+                        );
+                    } else {
+                        self.take(row.first, first, run.length);
+                    }
                 }
             }
+        }
+    }
+
+    /// Takes words one after another.
+    fn take(&mut self, step: usize, first: usize, length: usize) {
+        let last = first + length - 1;
+        let (start, end) = (first / 64, last / 64);
+        let mut mask = u64::MAX << (first % 64);
+        for place in start..end {
+            self.set(step, place, mask);
+            mask = u64::MAX;
+        }
+        self.set(step, end, mask & u64::MAX >> (63 - last % 64));
+    }
+
+    /// Takes runs of words with gaps between them, the next one at most 64 words on.
+    fn take_comb(&mut self, row: Row, first: usize, length: usize) {
+        let stride = row.stride as usize;
+        let teeth = (0..128)
+            .step_by(stride)
+            .fold(0u128, |teeth, at| teeth | (u128::MAX >> (128 - length)) << at);
+        // where a place begins so many words after a tooth does
+        let comb = |phase: usize| (teeth >> phase) as u64;
+        let last = first + stride * (row.count - 1) + length - 1;
+        let (start, end) = (first / 64, last / 64);
+        let mut mask = comb(0) << (first % 64);
+        let mut phase = (64 - first % 64) % stride;
+        for place in start..end {
+            self.set(row.first, place, mask);
+            mask = comb(phase);
+            phase = (phase + 64) % stride;
+        }
+        self.set(row.first, end, mask & u64::MAX >> (63 - last % 64));
+    }
+
+    #[inline]
+    fn set(&mut self, step: usize, place: usize, mask: u64) {
+        let new = mask & !self.bits[place];
+        self.bits[place] |= new;
+        self.count += u64::from(new.count_ones());
+        if self.logs && new != 0 {
+            self.log.push((step as u32, place as u32, new));
         }
     }
 
@@ -135,13 +227,15 @@ impl Held<'_> {
         } else {
             0
         };
-        let over = (begin..self.steps.len()).find(|&step| {
-            self.add(step, from.from(step)..lanes);
-            self.count >= full
-        })?;
-        // steps whose cells lie on both sides of the end
+        let over = self.whole(lanes, begin, from, full)?;
+        self.logs = true;
+        // steps whose cells lie on both sides of the end, and those that were added together with them
         let mixed = (over + 1).saturating_sub(lanes).max(begin);
-        self.undo(0, mixed);
+        let together = self.rows[self.row_of[mixed] as usize].first.max(begin);
+        self.undo(0, together);
+        for step in together..mixed {
+            self.add(step, from.from(step)..lanes);
+        }
         let mut diagonal = over;
         self.band(mixed, 0, diagonal, lanes, from);
         let mut width = lanes.next_power_of_two();
@@ -172,6 +266,36 @@ impl Held<'_> {
         None
     }
 
+    /// Takes whole steps from one on; returns the one that reaches `full` words.
+    fn whole(&mut self, lanes: usize, begin: usize, from: Frontier, full: u64) -> Option<usize> {
+        let mut step = begin;
+        while step < self.steps.len() {
+            let row = self.rows[self.row_of[step] as usize];
+            // what may be taken back when the end is found
+            let near = (lanes * (lanes + self.longest_row + row.count)) as u64;
+            self.logs = self.count + near >= full;
+            let end = row.first + row.count;
+            if step == row.first && from.from(step) == 0 {
+                let (log, count) = (self.log.len(), self.count);
+                self.add_row(row);
+                if self.count < full {
+                    step = end;
+                    continue;
+                }
+                self.undo(log, 0);
+                debug_assert_eq!(self.count, count);
+            }
+            while step < end {
+                self.add(step, from.from(step)..lanes);
+                if self.count >= full {
+                    return Some(step);
+                }
+                step += 1;
+            }
+        }
+        None
+    }
+
     /// Takes the cells of steps from one on that lie on diagonals in `[first, end)`.
     fn band(&mut self, from_step: usize, first: usize, end: usize, lanes: usize, from: Frontier) {
         for step in from_step..self.steps.len().min(end) {
@@ -192,13 +316,21 @@ pub(super) fn walked(operand: &Operand, tiling: &Tiling, sram_words: u64, first:
     for &word in &operand.absent {
         absent[word as usize / 64] |= 1 << (word % 64);
     }
+    let rows = rows(&operand.steps);
     let mut held = Held {
         bits: absent.clone(),
         absent,
         runs: Vec::new(),
         steps: &operand.steps,
+        longest_row: rows.iter().map(|row| row.count).max().unwrap_or(0),
+        row_of: (0..)
+            .zip(&rows)
+            .flat_map(|(i, row)| std::iter::repeat_n(i, row.count))
+            .collect(),
+        rows,
         count: 0,
         log: Vec::new(),
+        logs: true,
     };
     let folds: Vec<(usize, Vec<Run>)> = operand
         .lanes

@@ -384,6 +384,7 @@ impl<'a> Job<'a> {
             (_, 1) => Some(Known {
                 distinct: self.pattern.weights(self.products, self.layer.filters)?,
                 once: true,
+                folds_apart: 0,
             }),
             // with all weights of every window, or windows apart, the words of the layer can be counted
             (pattern, _) => {
@@ -392,15 +393,29 @@ impl<'a> Job<'a> {
                     Pattern::Dense => Some(Known {
                         distinct: self.layer.distinct_inputs()?,
                         once: apart,
+                        folds_apart: self.input_folds_apart()?,
                     }),
                     Pattern::LayerWise { .. } if apart => Some(Known {
                         distinct: mul(self.positions, pattern.products(self.products)?)?,
                         once: true,
+                        folds_apart: 0,
                     }),
                     Pattern::LayerWise { .. } | Pattern::RowWise { .. } => None,
                 }
             }
         })
+    }
+
+    /// [`Known::folds_apart`] of dense inputs: the blocks of channels, where every fold lies in one and no window reaches
+    /// into the padding.
+    fn input_folds_apart(&self) -> Result<u64, Overflow> {
+        let (tiling, channels) = (&self.tiling, self.layer.channels);
+        let by_products = tiling.dataflow != Dataflow::OutputStationary;
+        if by_products && channels % tiling.h == 0 && self.layer.fits()? {
+            Ok(channels / tiling.h)
+        } else {
+            Ok(0)
+        }
     }
 
     fn finish(&self, moved: &Moved) -> Result<LayerRun, Overflow> {

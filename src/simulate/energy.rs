@@ -11,6 +11,7 @@ use crate::units::Overflow;
 const GATED_REGISTERS: f64 = 0.25;
 
 /// The energy of a layer that takes `seconds`.
+#[inline]
 pub(super) fn energy(
     profile: &Profile,
     layout: &Layout,
@@ -29,6 +30,7 @@ pub(super) fn energy(
         let picojoules: f64 = layout
             .moved(&profile.memories, m, array, memory)?
             .into_iter()
+            .filter(|bits| *bits != (0, 0))
             .map(|(read, written)| moved(at, read, written))
             .sum();
         match at.kind {

@@ -149,8 +149,8 @@ pub enum SimulateError {
 
 impl SimulateError {
     /// An overflow, at its layer.
-    pub(super) fn overflow(work: &LayerWork) -> impl Fn(Overflow) -> Self {
-        let layer = work.name.to_owned();
-        move |Overflow| Self::Overflow { layer: layer.clone() }
+    pub(super) fn overflow<'a>(work: &LayerWork<'a>) -> impl Fn(Overflow) -> Self + use<'a> {
+        let layer = work.name;
+        move |Overflow| Self::Overflow { layer: layer.into() }
     }
 }

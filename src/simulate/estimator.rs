@@ -1,11 +1,12 @@
 //! The totals of a network again and again: for searches and sweeps that ask thousands of times.
 
 use super::cost::{EnergyBreakdown, StoredBits};
+use super::engine::Found;
 use super::error::SimulateError;
 use super::fusion::Fusion;
 use super::layer::{Figures, Pick, Settled, check, settle};
 use super::memory::Layout;
-use super::network::{LayerSetting, NetworkCost, Surroundings, network_fused, readers, residency, work_of};
+use super::network::{LayerSetting, NetworkCost, Surroundings, network_known, readers, residency, work_of};
 use super::work::{LayerWork, Mapping, Weights};
 use crate::hardware::Profile;
 use crate::network::{Layer, Network};
@@ -88,7 +89,15 @@ struct Place<'a> {
     kind: usize,
 }
 
-/// A network on a profile, prepared: where features live and which layers are alike is found once.
+/// The figures of a layer at a setting, for the layers of its kind that follow.
+struct Known<'a> {
+    setting: LayerSetting<'a>,
+    output_density: f64,
+    figures: Figures,
+}
+
+/// A network on a profile, prepared: where features live and which layers are alike is found once, and so is how a layer
+/// lies on an array that searches for it.
 #[derive(Debug)]
 pub struct Estimator<'a> {
     network: &'a Network,
@@ -99,6 +108,7 @@ pub struct Estimator<'a> {
     places: Vec<Place<'a>>,
     kinds: usize,
     fusion: Fusion,
+    found: Found,
 }
 
 impl<'a> Estimator<'a> {
@@ -154,6 +164,7 @@ impl<'a> Estimator<'a> {
             places,
             kinds,
             fusion: Fusion::Ideal,
+            found: Found::default(),
         }
     }
 
@@ -164,16 +175,37 @@ impl<'a> Estimator<'a> {
         Self { fusion, ..self }
     }
 
-    /// The totals of [`network_fused`] at a setting of each layer: the same to the bit. Layers that are alike in loops,
-    /// features and setting are computed once.
+    /// [`network_fused`](super::network_fused) at a setting of each layer, with the mappings that were found before.
     ///
     /// # Errors
-    /// As [`network_fused`].
+    /// As [`network_fused`](super::network_fused).
+    pub fn network(
+        &self,
+        setting: &dyn Fn(&Layer) -> LayerSetting<'a>,
+    ) -> Result<NetworkCost, SimulateError> {
+        network_known(
+            self.network,
+            self.profile,
+            self.batch,
+            self.pick,
+            self.fusion,
+            setting,
+            &self.found,
+        )
+    }
+
+    /// The totals of [`network`](Self::network) at a setting of each layer: the same to the bit. Layers that are alike in
+    /// loops, features and setting are computed once.
+    ///
+    /// # Errors
+    /// As [`network`](Self::network).
     pub fn total(&self, setting: &dyn Fn(&Layer) -> LayerSetting<'a>) -> Result<Total, SimulateError> {
         if self.fusion != Fusion::Ideal {
-            return self.whole(setting);
+            return Ok(Total::from(&self.network(setting)?));
         }
-        let mut known: Vec<Option<(LayerSetting<'a>, f64, Figures)>> = vec![None; self.kinds];
+        let mut known: Vec<Known<'a>> = Vec::with_capacity(self.kinds);
+        // the place in `known` of the last layer of each kind
+        let mut last: Vec<Option<usize>> = vec![None; self.kinds];
         let mut total = Total::default();
         for place in &self.places {
             let setting_here = setting(place.layer);
@@ -183,41 +215,39 @@ impl<'a> Estimator<'a> {
                 .map(|reader| setting(reader).activation_density)
                 .reduce(f64::max)
                 .unwrap_or(1.0);
-            let figures = match &known[place.kind] {
-                Some((before, density, figures))
-                    if *density == output_density && same(before, &setting_here) =>
-                {
-                    *figures
-                }
-                _ => {
-                    let work = LayerWork {
-                        weights: setting_here.weights,
-                        weight_bits: setting_here.weight_bits,
-                        activation_density: setting_here.activation_density,
-                        output_density,
-                        mapping: setting_here.mapping,
-                        ..place.work
-                    };
-                    let Some(figures) = self.cheapest(&work)? else {
-                        // something must move to DRAM, or nothing can run it: the whole network says which
-                        return self.whole(setting);
-                    };
-                    known[place.kind] = Some((setting_here, output_density, figures));
-                    figures
-                }
+            let alike = last[place.kind].filter(|&at| {
+                known[at].output_density == output_density && same(&known[at].setting, &setting_here)
+            });
+            let at = if let Some(at) = alike {
+                at
+            } else {
+                let work = LayerWork {
+                    weights: setting_here.weights,
+                    weight_bits: setting_here.weight_bits,
+                    activation_density: setting_here.activation_density,
+                    output_density,
+                    mapping: setting_here.mapping,
+                    ..place.work
+                };
+                let Some(figures) = self.cheapest(&work)? else {
+                    // something must move to DRAM, or nothing can run it: the whole network says which
+                    return Ok(Total::from(&self.network(setting)?));
+                };
+                last[place.kind] = Some(known.len());
+                known.push(Known {
+                    setting: setting_here,
+                    output_density,
+                    figures,
+                });
+                known.len() - 1
             };
-            total.add(&figures).map_err(|_| SimulateError::Overflow {
-                layer: place.layer.name.clone(),
-            })?;
+            total
+                .add(&known[at].figures)
+                .map_err(|_| SimulateError::Overflow {
+                    layer: place.layer.name.clone(),
+                })?;
         }
         Ok(total)
-    }
-
-    /// The totals of the whole network.
-    fn whole(&self, setting: &dyn Fn(&Layer) -> LayerSetting<'a>) -> Result<Total, SimulateError> {
-        let (network, profile) = (self.network, self.profile);
-        let cost = network_fused(network, profile, self.batch, self.pick, self.fusion, setting)?;
-        Ok(Total::from(&cost))
     }
 
     /// The figures of the cheapest engine, of equals the first; `None` if no engine can run the layer.
@@ -228,7 +258,7 @@ impl<'a> Estimator<'a> {
         }
         let mut best: Option<(f64, Figures)> = None;
         for unit in &self.profile.engines {
-            if let Ok(Settled { figures, .. }) = settle(work, self.profile, &self.layout, unit) {
+            if let Ok(Settled { figures, .. }) = settle(work, self.profile, &self.layout, unit, &self.found) {
                 let cost = self.pick.weigh(figures.seconds, &figures.energy);
                 if best.is_none_or(|(least, _)| cost < least) {
                     best = Some((cost, figures));

@@ -1,7 +1,7 @@
 //! Why a layer takes the time it takes, and what would change it: each proposal is simulated before it is made.
 
 use super::cost::LayerCost;
-use super::engine;
+use super::engine::{self, Found};
 use super::error::SimulateError;
 use super::layer::{Pick, layer, layer_on, settle};
 use super::memory::Layout;
@@ -80,7 +80,14 @@ pub fn explain(work: &LayerWork, profile: &Profile, pick: Pick) -> Result<Explan
     let (place, cost) = (outcome.engine, outcome.cost);
     let unit = &profile.engines[place];
     let model = engine::model(&unit.kind);
-    let array = settle(work, profile, &Layout::new(&profile.memories), unit)?.array;
+    let array = settle(
+        work,
+        profile,
+        &Layout::new(&profile.memories),
+        unit,
+        &Found::default(),
+    )?
+    .array;
     let mut formula = model.formula(work, &array);
     formula.push(format!(
         "time = {} array cycles + {} stalled = {} cycles at {} = {:.4e} s",

@@ -1,8 +1,8 @@
 //! One layer on one profile.
 
-use super::cost::{Causes, EnergyBreakdown, LayerCost, StoredBits};
+use super::cost::{EnergyBreakdown, LayerCost, StoredBits};
 use super::count::fit;
-use super::engine::{self, ArrayRun};
+use super::engine::{self, ArrayRun, Found};
 use super::error::SimulateError;
 use super::memory::{Layout, MemoryRun};
 use super::spatial::{self, Room, Spatial};
@@ -57,9 +57,19 @@ pub struct LayerOutcome {
 /// # Errors
 /// A layer that is wrong in itself, or that no engine can run; if the profile has one engine, its error.
 pub fn layer(work: &LayerWork, profile: &Profile, pick: Pick) -> Result<LayerOutcome, SimulateError> {
+    layer_known(work, profile, pick, &Found::default())
+}
+
+/// [`layer`], where mappings that were found before need no search.
+pub(super) fn layer_known(
+    work: &LayerWork,
+    profile: &Profile,
+    pick: Pick,
+    found: &Found,
+) -> Result<LayerOutcome, SimulateError> {
     check(work)?;
     let all: Vec<_> = (0..profile.engines.len())
-        .map(|e| layer_on(work, profile, e))
+        .map(|e| layer_on_known(work, profile, e, found))
         .collect();
     if work.mapping.is_some_and(Mapping::is_pinned)
         && let Some(error) = all.iter().find_map(|cost| match cost {
@@ -105,11 +115,21 @@ pub fn layer(work: &LayerWork, profile: &Profile, pick: Pick) -> Result<LayerOut
 /// # Errors
 /// See [`SimulateError`].
 pub fn layer_on(work: &LayerWork, profile: &Profile, engine: usize) -> Result<LayerCost, SimulateError> {
+    layer_on_known(work, profile, engine, &Found::default())
+}
+
+/// [`layer_on`], where mappings that were found before need no search.
+pub(super) fn layer_on_known(
+    work: &LayerWork,
+    profile: &Profile,
+    engine: usize,
+    found: &Found,
+) -> Result<LayerCost, SimulateError> {
     let unit = find(profile, engine)?;
     check(work)?;
     takes_mapping(work, unit)?;
     let layout = Layout::new(&profile.memories);
-    let settled = settle(work, profile, &layout, unit)?;
+    let settled = settle(work, profile, &layout, unit, found)?;
     cost(work, profile, &layout, unit, &settled)
 }
 
@@ -272,7 +292,6 @@ pub(super) fn check(work: &LayerWork) -> Result<(), SimulateError> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Figures {
     pub(super) cycles: u64,
-    pub(super) causes: Causes,
     pub(super) seconds: f64,
     pub(super) energy: EnergyBreakdown,
     pub(super) stored: StoredBits,
@@ -280,6 +299,7 @@ pub(super) struct Figures {
 }
 
 /// Memories, energy and time around an array's run.
+#[inline]
 pub(super) fn figures(
     work: &LayerWork,
     profile: &Profile,
@@ -306,7 +326,6 @@ pub(super) fn figures(
     );
     let figures = Figures {
         cycles: memory.cycles,
-        causes: memory.causes,
         seconds,
         energy,
         stored: array.stored,
@@ -330,6 +349,7 @@ pub(super) fn settle(
     profile: &Profile,
     layout: &Layout,
     unit: &Engine,
+    found: &Found,
 ) -> Result<Settled, SimulateError> {
     let model = engine::model(&unit.kind);
     let around = |array: ArrayRun| {
@@ -347,15 +367,15 @@ pub(super) fn settle(
     };
     let room = model.room(work);
     if work.mapping.and_then(Mapping::spatial).is_some() || room == Room::NONE {
-        let mut settled = around(model.run(work, None, &unit.name)?)?;
+        let mut settled = around(model.run_known(work, &unit.name, found)?)?;
         // of the mappings that the engine proposes besides, the one that takes the fewest cycles
         for mapping in model.others(work) {
             let mapping = Some(mapping);
-            let found = model.run(&LayerWork { mapping, ..*work }, None, &unit.name);
-            if let Ok(found) = found.and_then(around)
-                && found.figures.cycles < settled.figures.cycles
+            let other = model.run(&LayerWork { mapping, ..*work }, None, &unit.name);
+            if let Ok(other) = other.and_then(around)
+                && other.figures.cycles < settled.figures.cycles
             {
-                settled = found;
+                settled = other;
             }
         }
         return Ok(settled);
@@ -486,7 +506,7 @@ fn cost(
     Ok(LayerCost {
         engine: unit.name.clone(),
         cycles: figures.cycles,
-        causes: figures.causes,
+        causes: memory.causes,
         seconds: figures.seconds,
         energy: figures.energy,
         traffic: layout

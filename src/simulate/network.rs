@@ -1,10 +1,11 @@
 //! A whole network on one profile.
 
 use super::cost::{EnergyBreakdown, StoredBits};
+use super::engine::Found;
 use super::error::SimulateError;
 use super::estimator::Total;
 use super::fusion::{Fusion, Step, Steps, fuse, fuse_but, maker, origins};
-use super::layer::{Figures, LayerOutcome, Pick, interval, layer, layer_on};
+use super::layer::{Figures, LayerOutcome, Pick, interval, layer_known, layer_on, layer_on_known};
 use super::moving::moving;
 use super::work::{Fused, LayerWork, Mapping, Weights};
 use crate::compression::Target;
@@ -118,7 +119,21 @@ pub fn network_fused<'a>(
     fusion: Fusion,
     setting: &dyn Fn(&Layer) -> LayerSetting<'a>,
 ) -> Result<NetworkCost, SimulateError> {
+    network_known(network, profile, batch, pick, fusion, setting, &Found::default())
+}
+
+/// [`network_fused`], where mappings that were found before need no search.
+pub(super) fn network_known<'a>(
+    network: &Network,
+    profile: &Profile,
+    batch: u64,
+    pick: Pick,
+    fusion: Fusion,
+    setting: &dyn Fn(&Layer) -> LayerSetting<'a>,
+    found: &Found,
+) -> Result<NetworkCost, SimulateError> {
     let job = Job {
+        found,
         network,
         profile,
         batch,
@@ -206,6 +221,7 @@ fn lacks_room(error: &SimulateError) -> bool {
 
 /// A network on a profile.
 struct Job<'a, 'b> {
+    found: &'b Found,
     network: &'b Network,
     profile: &'b Profile,
     batch: u64,
@@ -250,8 +266,8 @@ impl Job<'_, '_> {
                 Some(work) => {
                     known = searched.iter().find(|(before, _)| alike(before, work));
                     match known {
-                        Some((_, outcome)) => Ok(renamed(outcome, work, self.profile)),
-                        None => layer(work, self.profile, self.pick),
+                        Some((_, outcome)) => Ok(renamed(outcome, work, self.profile, self.found)),
+                        None => layer_known(work, self.profile, self.pick, self.found),
                     }
                 }
                 None => moving(network, self.profile, self.batch, step, &in_dram),
@@ -336,11 +352,11 @@ fn alike(a: &LayerWork, b: &LayerWork) -> bool {
 }
 
 /// The outcome of a layer like this one; what an engine refused it says again, with this layer's name.
-fn renamed(outcome: &LayerOutcome, work: &LayerWork, profile: &Profile) -> LayerOutcome {
+fn renamed(outcome: &LayerOutcome, work: &LayerWork, profile: &Profile, found: &Found) -> LayerOutcome {
     let mut outcome = outcome.clone();
     for (engine, cost) in outcome.all.iter_mut().enumerate() {
         if cost.is_err() {
-            *cost = layer_on(work, profile, engine);
+            *cost = layer_on_known(work, profile, engine, found);
         }
     }
     outcome
@@ -542,7 +558,6 @@ fn sum(
         let cost = &layer.outcome.cost;
         let figures = Figures {
             cycles: cost.cycles,
-            causes: cost.causes,
             seconds: cost.seconds,
             energy: cost.energy,
             stored: cost.stored,

@@ -11,6 +11,7 @@ mod slices;
 mod structured;
 mod systolic;
 
+pub(super) use row_stationary::Found;
 pub use row_stationary::{LoopForm, RowStationaryMapping};
 pub use slices::{Expectation, SliceEntries, expected, slice_entries};
 pub use systolic::{Accesses, Folds, nm_products, row_wise_products};
@@ -128,6 +129,13 @@ pub(super) trait ArrayEngine {
     fn others(&self, work: &LayerWork) -> Vec<Mapping> {
         let _ = work;
         Vec::new()
+    }
+
+    /// The same run, where mappings that the engine has searched for before need no search. Engines that do not search
+    /// leave them aside.
+    fn run_known(&self, work: &LayerWork, name: &str, found: &Found) -> Result<ArrayRun, SimulateError> {
+        let _ = found;
+        self.run(work, None, name)
     }
 
     /// The runs at both ends of the interval in which the cycles of a uniformly random mask lie with probability

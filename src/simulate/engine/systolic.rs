@@ -269,6 +269,7 @@ fn split_folds(array: Systolic, work: &LayerWork, split: Spatial) -> (Folds, u64
     (folds, time)
 }
 
+#[inline]
 fn run(array: Systolic, work: &LayerWork, split: Spatial) -> Result<ArrayRun, Overflow> {
     let LoopNest { g, .. } = work.nest;
     let gemm = work.nest.gemm();

@@ -28,7 +28,10 @@
 //! layer's own input. Layers that only move ([`stream()`]) have steps and transfers, and an array that takes no time.
 
 mod pipeline;
+#[cfg(test)]
+mod samples;
 mod search;
+mod steady;
 mod stream;
 mod tiling;
 
@@ -122,8 +125,67 @@ pub(super) struct Layout {
     double: [bool; 4],
     /// Tensors whose buffer does not.
     serial: [bool; 4],
+    /// Buffers in which tiles live.
+    homes: [Home; 4],
+    home_count: usize,
     /// Bits of a DRAM burst.
     burst: u64,
+    /// Memories that the array or DRAM transfers use, in their order; the DRAM is the last.
+    ports: [Port; 5],
+    port_count: usize,
+    /// Bits a cycle of the DRAM.
+    dram_width: u64,
+}
+
+/// A buffer in which tiles live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Home {
+    /// Bits.
+    capacity: u64,
+    /// The tensors that share it.
+    tensors: [bool; 4],
+}
+
+fn homes(memories: &[Memory], routes: &[Route; 4]) -> ([Home; 4], usize) {
+    let (mut homes, mut count) = ([Home::default(); 4], 0);
+    for (m, memory) in memories.iter().enumerate() {
+        let tensors = routes.map(|route| route.home == Some(m));
+        if let (MemoryKind::Buffer { capacity, .. }, true) = (memory.kind, tensors.contains(&true)) {
+            homes[count] = Home {
+                capacity: capacity.bits(),
+                tensors,
+            };
+            count += 1;
+        }
+    }
+    (homes, count)
+}
+
+/// The port of a memory towards the array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Port {
+    /// Bits a cycle.
+    width: u64,
+    /// Tensors that the array reads or writes there.
+    tensors: [bool; 4],
+    /// Whether loads and stores cross it as well.
+    dram: bool,
+}
+
+fn ports(memories: &[Memory], routes: &[Route; 4]) -> ([Port; 5], usize) {
+    let (mut ports, mut count) = ([Port::default(); 5], 0);
+    for (m, memory) in memories.iter().enumerate() {
+        let (tensors, dram) = (routes.map(|route| route.inner == m), m + 1 == memories.len());
+        if dram || tensors.contains(&true) {
+            ports[count] = Port {
+                width: memory.bits_per_cycle.value.max(1),
+                tensors,
+                dram,
+            };
+            count += 1;
+        }
+    }
+    (ports, count)
 }
 
 impl Layout {
@@ -135,8 +197,15 @@ impl Layout {
                 matches!(memories[h].kind, MemoryKind::Buffer { double_buffered, .. } if double_buffered == want)
             })
         };
+        let (ports, port_count) = ports(memories, &routes);
+        let (homes, home_count) = homes(memories, &routes);
         Self {
             routes,
+            homes,
+            home_count,
+            ports,
+            port_count,
+            dram_width: memories.last().map_or(1, |m| m.bits_per_cycle.value.max(1)),
             double: routes.map(|r| buffered(r, true)),
             serial: routes.map(|r| buffered(r, false)),
             burst: match memories.last().map(|m| m.kind) {
@@ -144,6 +213,14 @@ impl Layout {
                 _ => 1,
             },
         }
+    }
+
+    fn homes(&self) -> &[Home] {
+        &self.homes[..self.home_count]
+    }
+
+    fn ports(&self) -> &[Port] {
+        &self.ports[..self.port_count]
     }
 
     /// Bits read from and written to memory `m` by tensor.
@@ -163,7 +240,7 @@ impl Layout {
             let (loads, stores) = (run.passed.0[t], run.passed.1[t]);
             if m + 1 == memories.len() {
                 (*read, *written) = (add(*read, run.dram.0[t])?, add(*written, run.dram.1[t])?);
-            } else if memories[m].holds.contains(&TENSORS[t]) {
+            } else if (loads > 0 || stores > 0) && memories[m].holds.contains(&TENSORS[t]) {
                 // a tile on its way in is written here, and read here on its way further in; the other way out
                 (*written, *read) = (add(*written, loads)?, add(*read, stores)?);
                 if self.routes[t].inner != m {
@@ -201,6 +278,7 @@ impl Layout {
 
 /// Runs a checked layer's memories, in the tiles that are pinned or else load least; `memories` ends with the DRAM.
 /// `engine` is a name for errors.
+#[inline]
 pub(super) fn run(
     work: &LayerWork,
     array: &ArrayRun,
@@ -225,5 +303,24 @@ pub(super) fn run(
             None => tiling::choose(work, array, memories, layout, engine)?,
         }),
     };
-    pipeline::run(work, array, memories, layout, cut).map_err(SimulateError::overflow(work))
+    step(work, array, memories, layout, cut).map_err(SimulateError::overflow(work))
+}
+
+/// Runs the steps of a layer, counting equal ones where it can.
+#[inline]
+fn step(
+    work: &LayerWork,
+    array: &ArrayRun,
+    memories: &[Memory],
+    layout: &Layout,
+    cut: Cut,
+) -> Result<MemoryRun, Overflow> {
+    let counted = match cut {
+        Cut::Tiles(tiling) => steady::run(&tiling::Extents::new(work, array)?, array, layout, tiling),
+        Cut::Given(_) => None,
+    };
+    match counted {
+        Some(run) => Ok(run),
+        None => pipeline::run(work, array, memories, layout, cut),
+    }
 }

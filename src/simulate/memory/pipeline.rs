@@ -24,7 +24,7 @@ struct Tile {
 /// Deals `total` out in proportion: after parts of a cumulative weight `at` of `all`, floor(total · at / all) has been
 /// dealt. Weights that have been seen before take no division.
 #[derive(Debug, Clone, Copy)]
-struct Deal {
+pub(super) struct Deal {
     total: u64,
     all: u64,
     /// What is left of the last division, below `all`.
@@ -34,7 +34,7 @@ struct Deal {
 }
 
 impl Deal {
-    fn new(total: u64, all: u64) -> Self {
+    pub(super) fn new(total: u64, all: u64) -> Self {
         Self {
             total,
             all: all.max(1),
@@ -44,12 +44,15 @@ impl Deal {
     }
 
     /// Begins again.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.rest = 0;
     }
 
-    /// The part of the next `weight` of `all`.
-    fn next(&mut self, weight: u64) -> u64 {
+    /// Quotient and remainder of total · weight / all.
+    fn part(&mut self, weight: u64) -> (u64, u64) {
+        if weight == self.all {
+            return (self.total, 0);
+        }
         if self.seen[0].0 != weight {
             self.seen.swap(0, 1);
             if self.seen[0].0 != weight {
@@ -64,7 +67,12 @@ impl Deal {
                 self.seen[0] = (weight, quotient, remainder);
             }
         }
-        let (_, quotient, remainder) = self.seen[0];
+        (self.seen[0].1, self.seen[0].2)
+    }
+
+    /// The part of the next `weight` of `all`.
+    pub(super) fn next(&mut self, weight: u64) -> u64 {
+        let (quotient, remainder) = self.part(weight);
         if self.rest >= self.all - remainder {
             self.rest -= self.all - remainder;
             quotient + 1
@@ -72,6 +80,21 @@ impl Deal {
             self.rest += remainder;
             quotient
         }
+    }
+
+    /// The least and the most that a `weight` of `all` may be dealt.
+    pub(super) fn ends(&mut self, weight: u64) -> (u64, u64) {
+        let (quotient, remainder) = self.part(weight);
+        (quotient, quotient + u64::from(remainder > 0))
+    }
+
+    /// Deals the next `times` parts of `weight` of `all` at once; returns how many of them are the larger one.
+    pub(super) fn skip(&mut self, weight: u64, times: u64) -> u64 {
+        let (_, remainder) = self.part(weight);
+        let sum = u128::from(self.rest) + u128::from(remainder) * u128::from(times);
+        let all = u128::from(self.all);
+        self.rest = (sum % all) as u64;
+        (sum / all) as u64
     }
 }
 
@@ -97,7 +120,7 @@ impl Sized {
     }
 }
 
-fn bursts(bits: u128, burst: u64) -> Result<u64, Overflow> {
+pub(super) fn bursts(bits: u128, burst: u64) -> Result<u64, Overflow> {
     if let Ok(bits) = u64::try_from(bits) {
         return mul(bits.div_ceil(burst), burst);
     }
@@ -244,12 +267,17 @@ fn given(
 
 /// Stalls by tensor.
 #[derive(Debug, Default)]
-struct Stalls([u64; 4]);
+pub(super) struct Stalls(pub(super) [u64; 4]);
 
 impl Stalls {
     /// Charges `cycles` to tensors in proportion to their bits; what does not divide goes to the largest, of
     /// equals the first.
     fn charge(&mut self, cycles: u64, bits: [u64; 4]) -> Result<(), Overflow> {
+        self.charge_each(1, cycles, bits)
+    }
+
+    /// Charges `cycles` so many times.
+    pub(super) fn charge_each(&mut self, times: u64, cycles: u64, bits: [u64; 4]) -> Result<(), Overflow> {
         let all: u128 = bits.iter().map(|&b| u128::from(b)).sum();
         if cycles == 0 || all == 0 {
             return Ok(());
@@ -257,15 +285,26 @@ impl Stalls {
         let mut rest = cycles;
         let mut largest = 0;
         for (t, &b) in bits.iter().enumerate() {
-            let part = (u128::from(cycles) * u128::from(b) / all) as u64;
-            self.0[t] = add(self.0[t], part)?;
+            let part = share(cycles, b, all);
+            self.0[t] = add(self.0[t], mul(part, times)?)?;
             rest -= part;
             if b > bits[largest] {
                 largest = t;
             }
         }
-        self.0[largest] = add(self.0[largest], rest)?;
+        self.0[largest] = add(self.0[largest], mul(rest, times)?)?;
         Ok(())
+    }
+}
+
+/// `floor(cycles · bits / all)` of bits up to `all`, in 64 bits where they suffice.
+fn share(cycles: u64, bits: u64, all: u128) -> u64 {
+    if bits == 0 || all == u128::from(bits) {
+        return if bits == 0 { 0 } else { cycles };
+    }
+    match (cycles.checked_mul(bits), u64::try_from(all)) {
+        (Some(wide), Ok(all)) => wide / all,
+        _ => (u128::from(cycles) * u128::from(bits) / all) as u64,
     }
 }
 

@@ -88,7 +88,7 @@ fn search(
         if beyond(bound, best.0) || steps > MOST_STEPS {
             break;
         }
-        let Ok(run) = pipeline::run(work, array, memories, layout, Cut::Tiles(tiling)) else {
+        let Ok(run) = super::step(work, array, memories, layout, Cut::Tiles(tiling)) else {
             continue;
         };
         let cost = weigh(&run)?;

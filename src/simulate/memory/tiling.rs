@@ -104,12 +104,14 @@ impl Extents {
     }
 
     /// Of descending block sizes those that hold a pack of groups, its own among them.
-    fn holding_packs(&self, mut sizes: Vec<u64>) -> Vec<u64> {
-        if self.pack > 1 {
-            sizes.retain(|&size| size > self.pack);
-            sizes.push(self.pack);
-        }
+    fn holding_packs<S: Iterator<Item = u64> + Clone>(
+        &self,
+        sizes: S,
+    ) -> impl Iterator<Item = u64> + Clone + use<S> {
+        let pack = self.pack;
         sizes
+            .filter(move |&size| pack <= 1 || size > pack)
+            .chain((pack > 1).then_some(pack))
     }
 
     /// Groups whose inputs a block of channels reads.
@@ -145,29 +147,6 @@ impl Extents {
     pub(super) fn added_tile(&self, channels: u64, rows: u64) -> u128 {
         let rows = part_up(self.added[0].into(), rows.into(), self.nest.p.into());
         part_up(rows, channels.into(), self.channels().into())
-    }
-
-    /// Whether the weights and indices of so many channels fit their buffers, the features left aside.
-    fn weights_fit(&self, channels: u64, memories: &[Memory], layout: &Layout) -> bool {
-        let streams = channels < self.channels();
-        let bits =
-            [self.weights, self.indices].map(|b| part_up(b.into(), channels.into(), self.channels().into()));
-        memories.iter().enumerate().all(|(m, memory)| {
-            let MemoryKind::Buffer { capacity, .. } = memory.kind else {
-                return true;
-            };
-            let needed: u128 = (0..2)
-                .filter(|&t| layout.routes[t].home == Some(m))
-                .map(|t| {
-                    if streams && layout.double[t] {
-                        2 * bits[t]
-                    } else {
-                        bits[t]
-                    }
-                })
-                .sum();
-            needed <= u128::from(capacity.bits())
-        })
     }
 
     /// Bits of each tensor, all of it.
@@ -257,42 +236,75 @@ impl Extents {
 
 /// `ceil(a · b / c)`, saturating; in 64 bits where they suffice.
 fn part_up(a: u128, b: u128, c: u128) -> u128 {
-    if b == c {
+    if b == c || a == 0 {
         return a;
     }
-    let wide = a.saturating_mul(b);
-    match (u64::try_from(wide), u64::try_from(c)) {
-        (Ok(wide), Ok(c)) => wide.div_ceil(c).into(),
-        _ => wide.div_ceil(c),
+    if let (Ok(a), Ok(b), Ok(c)) = (u64::try_from(a), u64::try_from(b), u64::try_from(c))
+        && let Some(wide) = a.checked_mul(b)
+    {
+        return wide.div_ceil(c).into();
+    }
+    a.saturating_mul(b).div_ceil(c)
+}
+
+/// Block sizes of two nested loops, descending: whole inner ranges, then parts of one. A range is cut in 1, 2, 3, 4, 6,
+/// 8, 12, … blocks, down to blocks of 1; a size that is not smaller than the one before is left out.
+#[derive(Debug, Clone)]
+struct Sizes {
+    /// What is cut, and the size of its parts: the outer loop with the inner one as a part, then the inner loop.
+    extent: u64,
+    scale: u64,
+    inner: u64,
+    /// Blocks to cut into next: a power of two, or three quarters of the one after it.
+    cuts: u64,
+    between: bool,
+    last: Option<u64>,
+}
+
+fn nested(inner: u64, outer: u64) -> Sizes {
+    Sizes {
+        extent: outer,
+        scale: inner,
+        inner,
+        cuts: 1,
+        between: false,
+        last: None,
     }
 }
 
-/// Adds a size that is smaller than all before it; others are left out.
-fn push(sizes: &mut Vec<u64>, size: u64) {
-    if sizes.last().is_none_or(|&last| size < last) {
-        sizes.push(size);
-    }
-}
+impl Iterator for Sizes {
+    type Item = u64;
 
-/// The extent cut in 1, 2, 3, 4, 6, 8, 12, … blocks, down to blocks of 1: descending sizes, `scale` times each.
-fn cut(sizes: &mut Vec<u64>, extent: u64, scale: u64) {
-    let mut cuts = 1u64;
-    while cuts < extent {
-        push(sizes, extent.div_ceil(cuts) * scale);
-        if cuts > 1 {
-            push(sizes, extent.div_ceil((cuts / 2 * 3).min(extent)) * scale);
+    fn next(&mut self) -> Option<u64> {
+        loop {
+            let size = if self.between {
+                let blocks = (self.cuts / 2 * 3).min(self.extent);
+                self.between = false;
+                self.cuts = self.cuts.saturating_mul(2);
+                self.extent.div_ceil(blocks) * self.scale
+            } else if self.cuts < self.extent {
+                let size = self.extent.div_ceil(self.cuts) * self.scale;
+                if self.cuts > 1 {
+                    self.between = true;
+                } else {
+                    self.cuts = 2;
+                }
+                size
+            } else if self.extent > 0 {
+                // parts of one, then on to the inner loop
+                let size = self.scale;
+                (self.extent, self.cuts) = if self.scale > 1 { (self.inner, 1) } else { (0, 0) };
+                self.scale = 1;
+                size
+            } else {
+                return None;
+            };
+            if self.last.is_none_or(|last| size < last) {
+                self.last = Some(size);
+                return Some(size);
+            }
         }
-        cuts = cuts.saturating_mul(2);
     }
-    push(sizes, scale);
-}
-
-/// Block sizes of two nested loops, descending: whole inner ranges, then parts of one.
-fn nested(inner: u64, outer: u64) -> Vec<u64> {
-    let mut sizes = Vec::with_capacity(32);
-    cut(&mut sizes, outer, inner);
-    cut(&mut sizes, inner, 1);
-    sizes
 }
 
 /// Extents up to this are cut to every size, larger ones once for every number of blocks.
@@ -349,7 +361,10 @@ impl<'a> Search<'a> {
         let nest = &self.extents.nest;
         let mut found = Vec::new();
         let all_rows = every_nested(nest.p, nest.n);
-        for channels in self.extents.holding_packs(every_nested(nest.k, nest.g)) {
+        for channels in self
+            .extents
+            .holding_packs(every_nested(nest.k, nest.g).into_iter())
+        {
             let blocks_k = self.extents.channels().div_ceil(channels);
             for &rows in &all_rows {
                 let blocks_r = self.extents.rows().div_ceil(rows);
@@ -364,7 +379,7 @@ impl<'a> Search<'a> {
                         rows,
                         order,
                     };
-                    if self.over(tiling).is_none() {
+                    if self.fits(tiling) {
                         found.push(tiling);
                     }
                 }
@@ -389,6 +404,63 @@ impl<'a> Search<'a> {
             Reverse(tiling.rows),
             tiling.order,
         )
+    }
+
+    /// Whether a tile of a tiling fits every buffer.
+    fn fits(&self, tiling: Tiling) -> bool {
+        self.hold(self.extents.footprint(tiling, self.layout.double))
+    }
+
+    /// Whether the buffers hold so many bits of each tensor.
+    fn hold(&self, bits: [u128; 4]) -> bool {
+        self.layout.homes().iter().all(|home| {
+            let needed: u128 = (0..4).filter(|&t| home.tensors[t]).map(|t| bits[t]).sum();
+            needed <= u128::from(home.capacity)
+        })
+    }
+
+    /// Whether the weights and indices of so many channels fit their buffers, the features left aside.
+    fn weights_fit(&self, channels: u64) -> bool {
+        let (extents, all) = (&self.extents, self.extents.channels());
+        let times = |t: usize| {
+            if channels < all && self.layout.double[t] {
+                2
+            } else {
+                1
+            }
+        };
+        let weights = u128::from(extents.weights) * u128::from(channels);
+        if self.layout.homes().iter().any(|home| {
+            home.tensors[0] && weights.saturating_mul(times(0)) > u128::from(home.capacity) * u128::from(all)
+        }) {
+            return false; // without a division
+        }
+        let bits = |t: usize, whole: u64| part_up(whole.into(), channels.into(), all.into()) * times(t);
+        self.hold([bits(0, extents.weights), bits(1, extents.indices), 0, 0])
+    }
+
+    /// Whether the features of tiles of so many rows fit at all: those of one channel do, the weights left aside.
+    fn features_may_fit(&self, rows: u64) -> bool {
+        let extents = &self.extents;
+        let samples = u128::from(extents.nest.n);
+        let twice = |t: usize| {
+            if rows < extents.rows() && self.layout.double[t] {
+                2
+            } else {
+                1
+            }
+        };
+        let inputs = if extents.input_streams {
+            extents.input_tile(1, rows) * twice(2)
+        } else {
+            u128::from(extents.input) * samples
+        };
+        let outputs = if extents.output_streams {
+            extents.output_tile(1, rows) * twice(3)
+        } else {
+            u128::from(extents.output) * samples
+        };
+        self.hold([0, 0, inputs, outputs])
     }
 
     /// The first memory that a tiling does not fit: with the bits needed and the bits there.
@@ -417,34 +489,44 @@ impl<'a> Search<'a> {
             rows: extents.rows(),
             order: TileOrder::ChannelsOuter,
         };
-        if gapless && self.over(whole).is_none() {
+        if gapless && self.fits(whole) {
             return Some((1, whole));
         }
         let mut best: Option<(u128, u128, Tiling)> = None;
         // no rows allow more channels than the weights alone do
-        let all_channels = extents.holding_packs(nested(nest.k, nest.g));
-        let roomy = |c: &u64| extents.weights_fit(*c, self.memories, self.layout);
-        let first = all_channels.iter().position(roomy)?;
-        let most_channels = all_channels[first];
+        let mut fewer_channels = extents.holding_packs(nested(nest.k, nest.g));
+        let most_channels = fewer_channels.find(|&channels| self.weights_fit(channels))?;
         let least_blocks = u128::from(extents.channels().div_ceil(most_channels));
+        // what any tiling loads at least
+        let floor = if gapless {
+            extents.least_loads(extents.rows())
+        } else {
+            0
+        };
         for rows in nested(nest.p, nest.n) {
             let blocks = u128::from(extents.rows().div_ceil(rows));
             if let Some((loads, tiles, before)) = best {
                 let (least, fewest) = (extents.least_loads(rows), least_blocks * blocks);
                 let tied = fewest == tiles && before.channels < most_channels;
                 if least > loads || (least == loads && fewest >= tiles && !tied) {
+                    if loads <= floor && fewest >= tiles && !tied {
+                        break; // fewer rows neither load less nor make fewer tiles
+                    }
                     continue;
                 }
+            }
+            if !self.features_may_fit(rows) {
+                continue;
             }
             let with = |channels: u64, order: TileOrder| Tiling {
                 channels,
                 rows,
                 order,
             };
-            let fitting = all_channels[first..]
-                .iter()
-                .find(|&&channels| self.over(with(channels, TileOrder::ChannelsOuter)).is_none());
-            let Some(&channels) = fitting else { continue };
+            let fitting = std::iter::once(most_channels)
+                .chain(fewer_channels.clone())
+                .find(|&channels| self.fits(with(channels, TileOrder::ChannelsOuter)));
+            let Some(channels) = fitting else { continue };
             let tiles = u128::from(extents.channels().div_ceil(channels)) * blocks;
             for order in [TileOrder::ChannelsOuter, TileOrder::RowsOuter] {
                 let tiling = with(channels, order);
@@ -466,6 +548,7 @@ impl<'a> Search<'a> {
 ///
 /// With the rows given, a larger block of channels never loads more and never makes more tiles, so the largest that
 /// fits is taken; rows that load more than the best tiling whatever the channels are passed over.
+#[inline]
 pub(super) fn choose(
     work: &LayerWork,
     array: &ArrayRun,
@@ -665,7 +748,56 @@ pub(super) fn form(extents: &Extents, tiling: Tiling) -> LoopForm {
 
 #[cfg(test)]
 mod tests {
+    use super::super::samples::{memories, tiled, work};
     use super::*;
+    use crate::simulate::StoredBits;
+    use proptest::prelude::*;
+
+    /// The first channels that fit for each of the rows, nothing passed over.
+    fn slow(search: &Search) -> Option<Tiling> {
+        let nest = &search.extents.nest;
+        let mut best: Option<(u128, u128, Tiling)> = None;
+        for rows in nested(nest.p, nest.n) {
+            let at = |channels, order| Tiling {
+                channels,
+                rows,
+                order,
+            };
+            let fitting = nested(nest.k, nest.g)
+                .find(|&channels| search.over(at(channels, TileOrder::ChannelsOuter)).is_none());
+            let Some(channels) = fitting else { continue };
+            for order in [TileOrder::ChannelsOuter, TileOrder::RowsOuter] {
+                let tiling = at(channels, order);
+                let (loads, tiles) = (search.extents.loads(tiling), search.tiles(tiling));
+                if best.is_none_or(|(least, fewest, before)| {
+                    (loads, tiles, Reverse(channels)) < (least, fewest, Reverse(before.channels))
+                }) {
+                    best = Some((loads, tiles, tiling));
+                }
+            }
+        }
+        best.map(|(_, _, tiling)| tiling)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        /// What is passed over could not have won.
+        #[test]
+        fn the_choice_is_that_among_all(
+            (nest, _) in tiled(), memories in memories(), elements in any::<[u16; 2]>(), dram in any::<[bool; 2]>(),
+            weights in 0u64..60_000, indices in prop_oneof![Just(0u64), 0u64..20_000], features in 0u32..12,
+        ) {
+            let elements = elements.map(|e| u64::from(e >> features) + 1);
+            let work = work(nest, elements, dram);
+            let array = ArrayRun { stored: StoredBits { weights, indices }, ..ArrayRun::default() };
+            let layout = Layout::new(&memories);
+            let search = Search::new(&work, &array, &memories, &layout).expect("small");
+            let best = search.best();
+            prop_assert_eq!(best.map(|(_, tiling)| tiling), slow(&search));
+            prop_assert!(best.is_none_or(|(tiles, tiling)| tiles == search.tiles(tiling)));
+        }
+    }
 
     #[test]
     fn every_size_is_one_for_each_number_of_blocks() {
@@ -681,7 +813,7 @@ mod tests {
         for (inner, outer) in [(7, 1), (4, 3), (100, 1), (56, 8), (1, 1000)] {
             let all = every_nested(inner, outer);
             assert!(
-                nested(inner, outer).iter().all(|size| all.contains(size)),
+                nested(inner, outer).all(|size| all.contains(&size)),
                 "{inner} {outer}"
             );
         }
@@ -689,9 +821,10 @@ mod tests {
 
     #[test]
     fn block_sizes_cover_the_ends() {
-        assert_eq!(nested(1, 1), [1]);
-        assert_eq!(nested(7, 1), [7, 4, 3, 2, 1]);
-        assert_eq!(nested(4, 3), [12, 8, 4, 2, 1]);
-        assert_eq!(nested(u64::MAX / 4, 3).last(), Some(&1));
+        let sizes = |sizes: Sizes| sizes.collect::<Vec<u64>>();
+        assert_eq!(sizes(nested(1, 1)), [1]);
+        assert_eq!(sizes(nested(7, 1)), [7, 4, 3, 2, 1]);
+        assert_eq!(sizes(nested(4, 3)), [12, 8, 4, 2, 1]);
+        assert_eq!(nested(u64::MAX / 4, 3).last(), Some(1));
     }
 }

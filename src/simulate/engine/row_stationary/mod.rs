@@ -9,11 +9,13 @@
 //! q·r channels stay in the buffer for all passes of m filters, and partial sums of m filters until all channels are
 //! added. Features move to and from DRAM run-length coded where that is shorter.
 
+mod found;
 mod loops;
 mod mapping;
 mod passes;
 mod search;
 
+pub(in crate::simulate) use found::Found;
 pub use loops::LoopForm;
 pub use mapping::RowStationaryMapping;
 
@@ -30,14 +32,18 @@ use passes::Totals;
 
 impl ArrayEngine for RowStationary {
     fn run(&self, work: &LayerWork, _: Option<&Mask>, name: &str) -> Result<ArrayRun, SimulateError> {
+        self.run_known(work, name, &Found::default())
+    }
+
+    fn run_known(&self, work: &LayerWork, name: &str, found: &Found) -> Result<ArrayRun, SimulateError> {
         let overflow = SimulateError::overflow(work);
-        let found = match work.mapping {
+        let outcome = match work.mapping {
             Some(Mapping::RowStationary(pinned)) => {
                 pinned.check(self, work).map(|fits| fits.map(|()| pinned))
             }
-            _ => search::best(self, work),
+            _ => found.or_search(self, work, || search::best(self, work)),
         };
-        let mapping = found.map_err(&overflow)?.map_err(|misfit: Misfit| {
+        let mapping = outcome.map_err(&overflow)?.map_err(|misfit: Misfit| {
             let Misfit { key, message, cure } = misfit;
             SimulateError::Mapping {
                 layer: work.name.into(),
