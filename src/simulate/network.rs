@@ -11,7 +11,7 @@ use crate::compression::precision::Precision;
 use crate::hardware::{MemoryKind, Profile, TensorKind};
 use crate::network::{Layer, LayerId, Network, Op};
 use crate::units::product;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a layer's weights and inputs are.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +110,7 @@ pub(super) fn network_known<'a>(
         mut in_dram,
     } = residency(network, profile, batch);
 
+    let all_readers = readers(&multiplying, &all_sources);
     let mut searched: Vec<(LayerWork<'_>, LayerOutcome)> = Vec::new();
     let mut layers: Vec<Option<NetworkLayer>> = vec![None; multiplying.len()];
     let mut todo: BTreeSet<usize> = (0..multiplying.len()).collect();
@@ -119,8 +120,9 @@ pub(super) fn network_known<'a>(
         let around = Surroundings {
             input_from_dram: sources.iter().any(|s| in_dram.contains(s)),
             output_to_dram: in_dram.contains(&id),
-            output_density: readers(&multiplying, &all_sources, id)
-                .map(|reader| setting(network.layer(reader)).activation_density)
+            output_density: all_readers[i]
+                .iter()
+                .map(|&reader| setting(network.layer(reader)).activation_density)
                 .reduce(f64::max)
                 .unwrap_or(1.0),
         };
@@ -203,16 +205,16 @@ fn renamed(outcome: &LayerOutcome, work: &LayerWork, profile: &Profile, found: &
     outcome
 }
 
-/// The multiplying layers that read what a layer makes.
-pub(super) fn readers(
-    multiplying: &[LayerId],
-    sources: &[Vec<LayerId>],
-    id: LayerId,
-) -> impl Iterator<Item = LayerId> {
-    let reads = multiplying.iter().zip(sources);
-    reads
-        .filter(move |(_, sources)| sources.contains(&id))
-        .map(|(&reader, _)| reader)
+/// For each multiplying layer, those that read what it makes.
+pub(super) fn readers(multiplying: &[LayerId], sources: &[Vec<LayerId>]) -> Vec<Vec<LayerId>> {
+    let places: BTreeMap<LayerId, usize> = multiplying.iter().copied().zip(0..).collect();
+    let mut readers = vec![Vec::new(); multiplying.len()];
+    for (&reader, sources) in multiplying.iter().zip(sources) {
+        for place in sources.iter().filter_map(|source| places.get(source)) {
+            readers[*place].push(reader);
+        }
+    }
+    readers
 }
 
 /// Where the features of a network live, before any layer has been tried.
