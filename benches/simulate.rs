@@ -3,6 +3,7 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod layers;
 mod peak;
 
 use common::{engine, gemm, profile, random_mask, slices, work};
@@ -138,5 +139,5 @@ fn simulate(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, simulate, peak::peak);
+criterion_group!(benches, simulate, layers::layers, peak::peak);
 criterion_main!(benches);

@@ -2,7 +2,7 @@
 
 use super::cost::EnergyBreakdown;
 use super::engine::ArrayRun;
-use super::memory::{Layout, MemoryRun};
+use super::memory::{Layout, MemoryRun, TENSORS};
 use crate::hardware::{EnergyTable, Memory, MemoryKind, Profile};
 use crate::units::Overflow;
 
@@ -27,12 +27,13 @@ pub(super) fn energy(
     let active = array.macs - array.gated;
     let (mut buffer, mut dram) = (0.0, 0.0);
     for (m, at) in profile.memories.iter().enumerate() {
-        let picojoules: f64 = layout
-            .moved(&profile.memories, m, array, memory)?
-            .into_iter()
-            .filter(|bits| *bits != (0, 0))
-            .map(|(read, written)| moved(at, read, written))
-            .sum();
+        let mut picojoules = 0.0;
+        for t in 0..TENSORS.len() {
+            let (read, written) = layout.moved(&profile.memories, (m, t), array, memory)?;
+            if read > 0 || written > 0 {
+                picojoules += moved(at, read, written);
+            }
+        }
         match at.kind {
             MemoryKind::Buffer { .. } => buffer += picojoules,
             MemoryKind::Dram { .. } => dram += picojoules,

@@ -11,6 +11,7 @@ use super::work::{LayerWork, Mapping, Weights};
 use crate::hardware::Profile;
 use crate::network::{Layer, Network};
 use crate::units::{Overflow, add};
+use std::collections::HashMap;
 
 /// What a network costs in all: [`NetworkCost`] without its layers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -117,7 +118,8 @@ impl<'a> Estimator<'a> {
     pub fn new(network: &'a Network, profile: &'a Profile, batch: u64, pick: Pick) -> Self {
         let residency = residency(network, profile, batch);
         let mut places: Vec<Place<'a>> = Vec::with_capacity(residency.multiplying.len());
-        let mut kinds = 0;
+        let mut kinds = HashMap::new();
+        let all_readers = readers(&residency.multiplying, &residency.all_sources);
         let dense = LayerSetting {
             weights: Weights::Density(1.0),
             weight_bits: profile.weight_bits,
@@ -136,17 +138,14 @@ impl<'a> Estimator<'a> {
             let Some(work) = work_of(network, layer, profile, batch, dense, around) else {
                 continue;
             };
-            let alike = |p: &Place<'_>| {
-                p.work.nest == work.nest
-                    && p.work.input_elements == work.input_elements
-                    && p.work.output_elements == work.output_elements
-                    && p.work.input_from_dram == work.input_from_dram
-                    && p.work.output_to_dram == work.output_to_dram
-            };
-            let kind = places.iter().find(|p| alike(p)).map_or(kinds, |p| p.kind);
-            kinds = kinds.max(kind + 1);
-            let readers = readers(&residency.multiplying, &residency.all_sources, id)
-                .map(|reader| network.layer(reader))
+            let elements = [work.input_elements, work.output_elements];
+            let next = kinds.len();
+            let kind = *kinds
+                .entry((work.nest, elements, [input_from_dram, output_to_dram]))
+                .or_insert(next);
+            let readers = all_readers[i]
+                .iter()
+                .map(|&reader| network.layer(reader))
                 .collect();
             places.push(Place {
                 layer,
@@ -162,7 +161,7 @@ impl<'a> Estimator<'a> {
             pick,
             layout: Layout::new(&profile.memories),
             places,
-            kinds,
+            kinds: kinds.len(),
             fusion: Fusion::Ideal,
             found: Found::default(),
         }

@@ -245,6 +245,12 @@ impl Job<'_, '_> {
             mut in_dram,
         } = residency_of(network, self.profile, self.batch, steps, fusion);
         let density = |id| (self.setting)(network.layer(id)).activation_density;
+        let mut all_readers: BTreeMap<LayerId, Vec<LayerId>> = BTreeMap::new();
+        for (&reader, sources) in multiplying.iter().zip(&all_sources) {
+            for &source in sources {
+                all_readers.entry(source).or_default().push(reader);
+            }
+        }
         let mut searched: Vec<(LayerWork<'_>, LayerOutcome)> = Vec::new();
         let mut layers: Vec<Option<NetworkLayer>> = vec![None; steps.steps.len()];
         let mut todo: BTreeSet<usize> = (0..steps.steps.len()).collect();
@@ -254,8 +260,11 @@ impl Job<'_, '_> {
             let around = Surroundings {
                 input_from_dram: step.reads.iter().any(|s| in_dram.contains(s)),
                 output_to_dram: in_dram.contains(&step.makes),
-                output_density: readers(&multiplying, &all_sources, step.head)
-                    .map(density)
+                output_density: all_readers
+                    .get(&step.head)
+                    .into_iter()
+                    .flatten()
+                    .map(|&reader| density(reader))
                     .reduce(f64::max)
                     .unwrap_or(1.0),
                 fused: (!step.fused.is_empty()).then(|| behind(network, step, &in_dram)),
@@ -362,16 +371,16 @@ fn renamed(outcome: &LayerOutcome, work: &LayerWork, profile: &Profile, found: &
     outcome
 }
 
-/// The multiplying layers that read what a layer makes.
-pub(super) fn readers(
-    multiplying: &[LayerId],
-    sources: &[Vec<LayerId>],
-    id: LayerId,
-) -> impl Iterator<Item = LayerId> {
-    let reads = multiplying.iter().zip(sources);
-    reads
-        .filter(move |(_, sources)| sources.contains(&id))
-        .map(|(&reader, _)| reader)
+/// For each multiplying layer, those that read what it makes.
+pub(super) fn readers(multiplying: &[LayerId], sources: &[Vec<LayerId>]) -> Vec<Vec<LayerId>> {
+    let places: BTreeMap<LayerId, usize> = multiplying.iter().copied().zip(0..).collect();
+    let mut readers = vec![Vec::new(); multiplying.len()];
+    for (&reader, sources) in multiplying.iter().zip(sources) {
+        for place in sources.iter().filter_map(|source| places.get(source)) {
+            readers[*place].push(reader);
+        }
+    }
+    readers
 }
 
 /// Where the features of a network live, before any layer has been tried.

@@ -223,32 +223,32 @@ impl Layout {
         &self.ports[..self.port_count]
     }
 
-    /// Bits read from and written to memory `m` by tensor.
+    /// Bits of tensor `t` read from and written to memory `m`.
+    #[inline]
     pub(super) fn moved(
         &self,
         memories: &[Memory],
-        m: usize,
+        (m, t): (usize, usize),
         array: &ArrayRun,
         run: &MemoryRun,
-    ) -> Result<[(u64, u64); 4], Overflow> {
-        let (reads, writes) = pipeline::edge(&array.bits);
-        let mut moved = [(0, 0); 4];
-        for (t, (read, written)) in moved.iter_mut().enumerate() {
-            if self.routes[t].inner == m {
-                (*read, *written) = (reads[t], writes[t]);
-            }
-            let (loads, stores) = (run.passed.0[t], run.passed.1[t]);
-            if m + 1 == memories.len() {
-                (*read, *written) = (add(*read, run.dram.0[t])?, add(*written, run.dram.1[t])?);
-            } else if (loads > 0 || stores > 0) && memories[m].holds.contains(&TENSORS[t]) {
-                // a tile on its way in is written here, and read here on its way further in; the other way out
-                (*written, *read) = (add(*written, loads)?, add(*read, stores)?);
-                if self.routes[t].inner != m {
-                    (*read, *written) = (add(*read, loads)?, add(*written, stores)?);
-                }
+    ) -> Result<(u64, u64), Overflow> {
+        let (mut read, mut written) = (0, 0);
+        let inner = self.routes[t].inner == m;
+        if inner {
+            let (reads, writes) = pipeline::edge(&array.bits);
+            (read, written) = (reads[t], writes[t]);
+        }
+        let (loads, stores) = (run.passed.0[t], run.passed.1[t]);
+        if m + 1 == memories.len() {
+            (read, written) = (add(read, run.dram.0[t])?, add(written, run.dram.1[t])?);
+        } else if (loads > 0 || stores > 0) && memories[m].holds.contains(&TENSORS[t]) {
+            // a tile on its way in is written here, and read here on its way further in; the other way out
+            (written, read) = (add(written, loads)?, add(read, stores)?);
+            if !inner {
+                (read, written) = (add(read, loads)?, add(written, stores)?);
             }
         }
-        Ok(moved)
+        Ok((read, written))
     }
 
     /// Reads and writes of every memory, from the PE outwards; tensors without traffic are left out.
@@ -260,8 +260,8 @@ impl Layout {
     ) -> Result<Vec<Traffic>, Overflow> {
         let mut list = Vec::new();
         for (m, memory) in memories.iter().enumerate() {
-            let moved = self.moved(memories, m, array, run)?;
-            for (&tensor, (read_bits, write_bits)) in TENSORS.iter().zip(moved) {
+            for (t, &tensor) in TENSORS.iter().enumerate() {
+                let (read_bits, write_bits) = self.moved(memories, (m, t), array, run)?;
                 if read_bits > 0 || write_bits > 0 {
                     list.push(Traffic {
                         memory: memory.name.clone(),
