@@ -6,6 +6,7 @@
 //! if none comes. The planes of 64 PEs are then transposed, which gives every column's counts.
 
 use crate::compression::Mask;
+use pulp::NullaryFnOnce;
 
 /// Words of 64 columns that are counted together.
 pub(super) const WORDS: usize = 8;
@@ -104,35 +105,53 @@ impl Counter {
     fn gapped(&mut self, row: &Bits, local: u64, span: u32) {
         let zeros = row.map(|bits| !bits);
         // a full gap wraps the run and needs one filler more, if a non-zero follows
-        let wrapped = increment(&mut self.run, zeros);
+        let mut wrapped = zeros;
         for plane in &mut self.run {
-            for (bits, zeros) in plane.iter_mut().zip(&zeros) {
-                *bits &= zeros;
+            for ((bits, carry), zeros) in plane.iter_mut().zip(&mut wrapped).zip(&zeros) {
+                let over = *bits & *carry;
+                *bits = (*bits ^ *carry) & zeros;
+                *carry = over;
             }
         }
+        // the fillers of this gap, and one for the non-zero itself
         let fillers = width(local >> span).min(self.pending.len());
-        // the fillers of this column so far, and one for the non-zero itself
-        let depth = width(local + 1);
+        let (low, high) = self.count[..width(local + 1)].split_at_mut(fillers);
         let mut carry = *row;
-        for (b, plane) in self.count[..depth].iter_mut().enumerate() {
-            for (i, (bits, carry)) in plane.iter_mut().zip(&mut carry).enumerate() {
-                let more = if b < fillers {
-                    self.pending[b][i] & row[i]
-                } else {
-                    0
-                };
+        for (plane, pending) in low.iter_mut().zip(&mut self.pending) {
+            for (((bits, carry), pending), row) in plane.iter_mut().zip(&mut carry).zip(pending).zip(row) {
+                let more = *pending & row;
+                *pending &= !row;
                 let half = *bits ^ more;
                 let over = (*bits & more) | (half & *carry);
                 *bits = half ^ *carry;
                 *carry = over;
             }
         }
-        for plane in &mut self.pending[..fillers] {
-            for (bits, zeros) in plane.iter_mut().zip(&zeros) {
-                *bits &= zeros;
-            }
-        }
+        increment(high, carry);
         increment(&mut self.pending, wrapped);
+    }
+}
+
+/// [`Counts::fill`] with the vector instructions of the machine. A closure's own body would be inlined where it runs with
+/// them, but not the shim around it.
+struct Fill<'a, 'm, 'e> {
+    counts: &'a mut Counts,
+    dealt: Dealt<'m>,
+    from: usize,
+    alive: &'a Bits,
+    each: &'a mut (dyn FnMut(usize, Held) + 'e),
+}
+
+impl NullaryFnOnce for Fill<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for pe in 0..self.dealt.pes.min(self.dealt.rows) {
+            let held = self.counts.one(self.dealt, pe, self.from, self.alive);
+            (self.each)(pe, held);
+        }
+        self.counts.transpose();
     }
 }
 
@@ -154,15 +173,13 @@ impl Counts {
         self.padded = working.next_multiple_of(64);
         self.planes.clear();
         self.planes.resize(WORDS * self.depth * self.padded, 0);
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for pe in 0..working {
-                    each(pe, self.one(dealt, pe, from, alive));
-                }
-                self.transpose();
-            },
-        );
+        pulp::Arch::new().dispatch(Fill {
+            counts: self,
+            dealt,
+            from,
+            alive,
+            each,
+        });
     }
 
     /// Counts one PE's rows.

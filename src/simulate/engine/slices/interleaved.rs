@@ -27,6 +27,7 @@ use crate::hardware::{Slices, Synchronisation};
 use crate::simulate::count::{Portion, fit};
 use crate::simulate::{LayerWork, StoredBits, Weights};
 use crate::units::{Overflow, product};
+use pulp::NullaryFnOnce;
 use std::collections::VecDeque;
 
 /// Columns of the pattern that stands for a density.
@@ -334,18 +335,11 @@ impl Broadcast {
 
     /// Broadcasts the columns of a block that are alive.
     fn columns(&mut self, counts: &Counts, living: &Bits) {
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (word, &bits) in living.iter().enumerate() {
-                    let mut bits = bits;
-                    while bits != 0 {
-                        self.column(counts, 64 * word + bits.trailing_zeros() as usize);
-                        bits &= bits - 1;
-                    }
-                }
-            },
-        );
+        pulp::Arch::new().dispatch(Columns {
+            broadcast: self,
+            counts,
+            living,
+        });
     }
 
     #[inline(always)]
@@ -377,6 +371,29 @@ impl Broadcast {
         self.latest = self.latest.max(latest);
         self.finished.push_back(latest);
         self.next = broadcast + 1;
+    }
+}
+
+/// [`Broadcast::columns`] with the vector instructions of the machine.
+struct Columns<'a> {
+    broadcast: &'a mut Broadcast,
+    counts: &'a Counts,
+    living: &'a Bits,
+}
+
+impl NullaryFnOnce for Columns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for (word, &bits) in self.living.iter().enumerate() {
+            let mut bits = bits;
+            while bits != 0 {
+                let column = 64 * word + bits.trailing_zeros() as usize;
+                self.broadcast.column(self.counts, column);
+                bits &= bits - 1;
+            }
+        }
     }
 }
 
