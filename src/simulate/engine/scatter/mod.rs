@@ -19,6 +19,7 @@
 mod crossbar;
 mod exact;
 mod expectation;
+mod lanes;
 mod plane;
 
 use super::{ArrayBits, ArrayEngine, ArrayRun};
