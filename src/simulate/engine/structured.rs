@@ -217,7 +217,11 @@ mod tests {
             let group = random.random_range(1..if case % 10 == 0 { 130 } else { 20 });
             let keep = random.random_range(1..=group);
             let (rows, cols) = (random.random_range(1..6), random.random_range(1..200));
-            let cols = if case % 3 == 0 { group * (cols % 7 + 1) } else { cols };
+            let cols = if case % 3 == 0 {
+                group * (cols % 7 + 1)
+            } else {
+                cols
+            };
             let density = f64::from(keep as u32) / group as f64 * random.random_range(0.2..0.8);
             let mut mask = Mask::empty(rows, cols);
             for i in 0..mask.len() {
@@ -233,7 +237,10 @@ mod tests {
             let alive = |row: usize, col: usize| usize::from(mask.get(row * cols + col));
             let slowly = (0..rows).all(|row| {
                 (0..cols).step_by(group).all(|from| {
-                    (from..cols.min(from + group)).map(|col| alive(row, col)).sum::<usize>() <= keep
+                    (from..cols.min(from + group))
+                        .map(|col| alive(row, col))
+                        .sum::<usize>()
+                        <= keep
                 })
             });
             assert_eq!(engine.takes(&mask), slowly, "{keep} of {group}, {rows} x {cols}");

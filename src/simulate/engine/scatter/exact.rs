@@ -2,7 +2,7 @@
 
 use super::crossbar::Crossbar;
 use super::plane::{NONE, Span, distinct};
-use super::{Layer, Totals, lanes};
+use super::{Layer, Totals, lanes, linear};
 use crate::compression::Mask;
 use crate::simulate::count::Portion;
 
@@ -106,7 +106,9 @@ fn real(layer: &Layer, pattern: &Mask, sample: u64) -> Vec<Tile> {
 
 pub(super) fn run(layer: &Layer, mask: &Mask, activations: Option<&Mask>) -> Totals {
     let nest = layer.work.nest;
-    let product = if lanes::fits(layer) {
+    let product = if linear::fits(layer) {
+        linear::product
+    } else if lanes::fits(layer) {
         lanes::product
     } else {
         product

@@ -352,7 +352,8 @@ impl<const N: usize> Pe<N> {
                 }
             }
             for k in 0..self.together {
-                let turn = (k as u64 * (tile.rows.reach * tile.cols.reach % self.banks) % self.banks) as usize;
+                let turn =
+                    (k as u64 * (tile.rows.reach * tile.cols.reach % self.banks) % self.banks) as usize;
                 let row = &mut vectors[k * rows * cols + place];
                 row[turn..banks].copy_from_slice(&first[..banks - turn]);
                 row[..turn].copy_from_slice(&first[banks - turn..banks]);
@@ -376,13 +377,7 @@ impl<const N: usize> Pe<N> {
 
 /// Takes the steps of all output-channel groups with one vector of elements.
 #[inline(always)]
-fn go<const N: usize>(
-    states: &mut [State<N>],
-    vectors: &[[u8; N]],
-    steps: &Steps,
-    wide: usize,
-    depth: u8,
-) {
+fn go<const N: usize>(states: &mut [State<N>], vectors: &[[u8; N]], steps: &Steps, wide: usize, depth: u8) {
     // the usual width with its length known
     if wide == 4 {
         step::<N>(states, vectors, steps, 4, depth);
@@ -392,13 +387,7 @@ fn go<const N: usize>(
 }
 
 #[inline(always)]
-fn step<const N: usize>(
-    states: &mut [State<N>],
-    vectors: &[[u8; N]],
-    steps: &Steps,
-    wide: usize,
-    depth: u8,
-) {
+fn step<const N: usize>(states: &mut [State<N>], vectors: &[[u8; N]], steps: &Steps, wide: usize, depth: u8) {
     for (places, &group) in steps.places.chunks_exact(wide).zip(&steps.group) {
         let state = &mut states[group as usize];
         let mut waiting = state.waiting;
@@ -423,7 +412,7 @@ fn step<const N: usize>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::exact;
+    use super::super::{exact, linear};
     use super::*;
     use crate::hardware::Scatter;
     use crate::network::LoopNest;
@@ -435,17 +424,24 @@ mod tests {
     #[test]
     fn bytes_equal_banks_one_by_one() {
         let mut random = ChaCha8Rng::seed_from_u64(11);
-        let mut waited = 0;
-        for case in 0..400u64 {
+        let (mut waited, mut counts) = (0, 0);
+        for case in 0..600u64 {
             let mut of = |range: Range<u64>| random.random_range(range);
-            let kernel = of(1..4);
+            let flat = case % 3 == 0;
+            let kernel = if flat { 1 } else { of(1..4) };
+            let (k, c) = if flat {
+                (of(1..40), of(1..1200))
+            } else {
+                (of(1..20), of(1..9))
+            };
+            let [p, q] = [of(1..9), of(1..9)].map(|size| if flat { 1 } else { size });
             let nest = LoopNest {
                 n: 1,
                 g: of(1..3),
-                k: of(1..20),
-                c: of(1..9),
-                p: of(1..9),
-                q: of(1..9),
+                k,
+                c,
+                p,
+                q,
                 r: kernel,
                 s: if case % 5 == 0 { 1 } else { kernel },
                 stride: [of(1..3), 1],
@@ -485,13 +481,27 @@ mod tests {
             let mut layer = Layer::new(engine, &work);
             layer.together = layer.fitting().expect("accumulators suffice");
             assert!(fits(&layer));
-            let tiles = exact::spread(&layer, crate::simulate::count::Portion::new(activation_density), nest.g * nest.c);
+            let tiles = exact::spread(
+                &layer,
+                crate::simulate::count::Portion::new(activation_density),
+                nest.g * nest.c,
+            );
             let [mut bytes, mut slowly] = [Totals::default(); 2];
             product(&layer, &mask, &tiles, 3, &mut bytes);
             exact::product(&layer, &mask, &tiles, 3, &mut slowly);
             assert_eq!(format!("{bytes:?}"), format!("{slowly:?}"), "{engine:?} {nest:?}");
             waited += u32::from(bytes.busy > bytes.steps);
+            if linear::fits(&layer) {
+                let mut counted = Totals::default();
+                linear::product(&layer, &mask, &tiles, 3, &mut counted);
+                assert_eq!(
+                    format!("{counted:?}"),
+                    format!("{slowly:?}"),
+                    "{engine:?} {nest:?}"
+                );
+                counts += 1;
+            }
         }
-        assert!(waited > 100, "{waited}");
+        assert!(waited > 100 && counts > 50, "{waited} {counts}");
     }
 }

@@ -20,6 +20,7 @@ mod crossbar;
 mod exact;
 mod expectation;
 mod lanes;
+mod linear;
 mod plane;
 
 use super::{ArrayBits, ArrayEngine, ArrayRun};

@@ -9,12 +9,12 @@ use crate::compression::Mask;
 use pulp::NullaryFnOnce;
 
 /// Words of 64 columns that are counted together.
-pub(super) const WORDS: usize = 8;
+pub(in crate::simulate::engine) const WORDS: usize = 8;
 /// Columns that are counted together.
-pub(super) const COLUMNS: usize = 64 * WORDS;
+pub(in crate::simulate::engine) const COLUMNS: usize = 64 * WORDS;
 
 /// So many columns, a bit each.
-pub(super) type Bits = [u64; WORDS];
+pub(in crate::simulate::engine) type Bits = [u64; WORDS];
 
 /// Rows of a mask on PEs.
 #[derive(Debug, Clone, Copy)]
@@ -64,13 +64,13 @@ struct Counter {
 }
 
 /// Bits that a number takes.
-fn width(n: u64) -> usize {
+pub(in crate::simulate::engine) fn width(n: u64) -> usize {
     (u64::BITS - n.leading_zeros()) as usize
 }
 
 /// Adds one where `carry` is set to counters that hold less than 2^planes afterwards; what overflows is returned.
 #[inline(always)]
-fn increment(planes: &mut [Bits], mut carry: Bits) -> Bits {
+pub(in crate::simulate::engine) fn increment(planes: &mut [Bits], mut carry: Bits) -> Bits {
     for plane in planes {
         for (bits, carry) in plane.iter_mut().zip(&mut carry) {
             let over = *bits & *carry;
@@ -268,7 +268,7 @@ impl Counts {
 }
 
 /// The lowest `n` bits, all for 64 and more.
-fn below(n: usize) -> u64 {
+pub(in crate::simulate::engine) fn below(n: usize) -> u64 {
     if n >= 64 { u64::MAX } else { (1 << n) - 1 }
 }
 
@@ -286,7 +286,7 @@ fn spread(bits: u64) -> u64 {
 
 /// The bits from position `at` on, zeros past the end.
 #[inline(always)]
-fn window(words: &[u64], at: usize) -> Bits {
+pub(in crate::simulate::engine) fn window(words: &[u64], at: usize) -> Bits {
     let (word, shift) = (at / 64, (at % 64) as u32);
     let mut near = [0u64; WORDS + 1];
     if let Some(whole) = words.get(word..=word + WORDS) {
