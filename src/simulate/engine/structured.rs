@@ -83,12 +83,81 @@ impl Structured {
     /// Whether no group of the mask keeps more than N weights.
     fn takes(&self, mask: &Mask) -> bool {
         let (group, cols) = (self.group as usize, mask.cols());
-        (0..mask.rows()).all(|row| {
-            (0..cols).step_by(group).all(|from| {
-                let to = (from + group).min(cols);
-                mask.count_in(row * cols + from..row * cols + to) <= self.keep as usize
-            })
+        // where rows are whole groups, groups follow each other through the whole mask
+        let (rows, cols) = if cols.is_multiple_of(group) {
+            (1, mask.len())
+        } else {
+            (mask.rows(), cols)
+        };
+        let Some(groups) = Groups::new(group, self.keep) else {
+            return (0..rows).all(|row| {
+                (0..cols).step_by(group).all(|from| {
+                    let to = (from + group).min(cols);
+                    mask.count_in(row * cols + from..row * cols + to) <= self.keep as usize
+                })
+            });
+        };
+        (0..rows).all(|row| groups.hold(mask.words(), row * cols, (row + 1) * cols))
+    }
+}
+
+/// Groups that share a word.
+struct Groups {
+    /// Bits of whole groups in a word.
+    width: usize,
+    keep: u32,
+    /// Distances 1, 1, 2, 4 … over which bits spread, each with the places that have so many before them in their group.
+    spread: Vec<(u32, u64)>,
+}
+
+impl Groups {
+    /// `None` for groups wider than a word.
+    fn new(group: usize, keep: u32) -> Option<Self> {
+        let width = 64usize.checked_div(group)? * group;
+        let behind = |distance: usize| {
+            (0..width)
+                .filter(|place| place % group >= distance)
+                .fold(0, |mask, place| mask | 1 << place)
+        };
+        let mut spread = Vec::new();
+        let mut reached = 1;
+        while reached < group - 1 {
+            spread.push((reached as u32, behind(reached)));
+            reached *= 2;
+        }
+        spread.insert(0, (1, behind(1)));
+        (width > 0).then_some(Self { width, keep, spread })
+    }
+
+    /// Whether every group in positions `from..to` keeps few enough.
+    fn hold(&self, words: &[u64], from: usize, to: usize) -> bool {
+        (from..to).step_by(self.width).all(|at| {
+            let (word, shift) = (at / 64, at % 64);
+            let mut bits = words[word] >> shift;
+            if shift > 0 {
+                bits |= words.get(word + 1).map_or(0, |next| next << (64 - shift));
+            }
+            let width = self.width.min(to - at);
+            !self.exceeds(bits & (u64::MAX >> (64 - width)))
         })
+    }
+
+    /// Whether a group of a word has more than `keep` bits.
+    #[inline]
+    fn exceeds(&self, mut bits: u64) -> bool {
+        for _ in 0..self.keep {
+            if bits == 0 {
+                return false;
+            }
+            // places with a bit before them in their group: all but its lowest stay
+            let mut behind = 0;
+            for (i, &(distance, places)) in self.spread.iter().enumerate() {
+                let from = if i == 0 { bits } else { behind };
+                behind |= from << distance & places;
+            }
+            bits &= behind;
+        }
+        bits != 0
     }
 }
 
@@ -149,4 +218,55 @@ fn run(engine: Structured, work: &LayerWork, alive: u64, split: Spatial) -> Resu
         spatial: split,
         ..ArrayRun::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    #[test]
+    fn groups_are_those_of_a_walk() {
+        let mut random = ChaCha8Rng::seed_from_u64(5);
+        let (mut taken, mut refused) = (0, 0);
+        for case in 0..2000usize {
+            let group = random.random_range(1..if case % 10 == 0 { 130 } else { 20 });
+            let keep = random.random_range(1..=group);
+            let (rows, cols) = (random.random_range(1..6), random.random_range(1..200));
+            let cols = if case % 3 == 0 {
+                group * (cols % 7 + 1)
+            } else {
+                cols
+            };
+            let density = f64::from(keep as u32) / group as f64 * random.random_range(0.2..0.8);
+            let mut mask = Mask::empty(rows, cols);
+            for i in 0..mask.len() {
+                mask.set(i, random.random_bool(density));
+            }
+            let engine = Structured {
+                keep: keep as u32,
+                group: group as u32,
+                rows: 1,
+                cols: 1,
+                lanes: keep as u32,
+            };
+            let alive = |row: usize, col: usize| usize::from(mask.get(row * cols + col));
+            let slowly = (0..rows).all(|row| {
+                (0..cols).step_by(group).all(|from| {
+                    (from..cols.min(from + group))
+                        .map(|col| alive(row, col))
+                        .sum::<usize>()
+                        <= keep
+                })
+            });
+            assert_eq!(engine.takes(&mask), slowly, "{keep} of {group}, {rows} x {cols}");
+            if slowly {
+                taken += 1;
+            } else {
+                refused += 1;
+            }
+        }
+        assert!(taken > 200 && refused > 200, "{taken} {refused}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::crossbar::Crossbar;
 use super::plane::{NONE, Span, distinct};
-use super::{Layer, Totals};
+use super::{Layer, Totals, lanes, linear};
 use crate::compression::Mask;
 use crate::simulate::count::Portion;
 
@@ -106,6 +106,13 @@ fn real(layer: &Layer, pattern: &Mask, sample: u64) -> Vec<Tile> {
 
 pub(super) fn run(layer: &Layer, mask: &Mask, activations: Option<&Mask>) -> Totals {
     let nest = layer.work.nest;
+    let product = if linear::fits(layer) {
+        linear::product
+    } else if lanes::fits(layer) {
+        lanes::product
+    } else {
+        product
+    };
     let mut totals = Totals::default();
     let (tiles, samples) = match activations {
         Some(pattern) if pattern.rows() > 1 => {
@@ -123,8 +130,8 @@ pub(super) fn run(layer: &Layer, mask: &Mask, activations: Option<&Mask>) -> Tot
     totals
 }
 
-/// One sample, `samples` times over.
-fn product(layer: &Layer, mask: &Mask, tiles: &[Tile], samples: u128, totals: &mut Totals) {
+/// One sample, `samples` times over, product by product.
+pub(super) fn product(layer: &Layer, mask: &Mask, tiles: &[Tile], samples: u128, totals: &mut Totals) {
     let nest = layer.work.nest;
     let mut crossbar = Crossbar::new(layer.engine.banks, layer.engine.queue_depth);
     let mut lists: Vec<Vec<Entry>> = vec![Vec::new(); nest.c as usize];

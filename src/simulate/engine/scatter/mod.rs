@@ -19,6 +19,8 @@
 mod crossbar;
 mod exact;
 mod expectation;
+mod lanes;
+mod linear;
 mod plane;
 
 use super::{ArrayBits, ArrayEngine, ArrayRun};

@@ -20,19 +20,18 @@
 //! about 2^20 weights is run and scaled: an estimate, the same on every machine.
 
 use super::super::{ArrayBits, ArrayRun};
+use super::counting::{Bits, COLUMNS, Counts, Dealt, WORDS};
 use super::{Decoder, Stages};
 use crate::compression::Mask;
 use crate::hardware::{Slices, Synchronisation};
 use crate::simulate::count::{Portion, fit};
 use crate::simulate::{LayerWork, StoredBits, Weights};
 use crate::units::{Overflow, product};
+use pulp::NullaryFnOnce;
 use std::collections::VecDeque;
 
 /// Columns of the pattern that stands for a density.
 const SAMPLE: u64 = 1024;
-
-/// The most (PE, column) pairs that are counted at a time: 8 MB.
-const BLOCK: usize = 1 << 20;
 
 /// Sums over the columns that were run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -238,105 +237,180 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Calls `column` with each column's number, each PE's entries in it, and its non-zeros, in order.
-    fn for_each_column(&self, column: &mut dyn FnMut(u64, &[u32], u64)) {
-        let (pes, cols) = (self.slices.pes as usize, self.mask.cols());
-        let width = (BLOCK / pes).clamp(1, cols.max(1));
-        // entries and last local row + 1 of each (column, PE)
-        let mut entries = vec![0u32; width * pes];
-        let mut last = vec![0u32; width * pes];
-        let mut nonzeros = vec![0u64; width];
-        for from in (0..cols).step_by(width) {
-            let to = cols.min(from + width);
-            entries.fill(0);
-            last.fill(0);
-            nonzeros.fill(0);
-            for row in 0..self.rows as usize {
-                let (pe, local) = (row % pes, (row / pes) as u32 + 1);
-                let base = (self.first as usize + row) * cols;
-                for_each_one(self.mask.words(), base + from, base + to, |at| {
-                    let j = at - base - from;
-                    let slot = j * pes + pe;
-                    let gap = u64::from(local - last[slot]);
-                    entries[slot] += ((gap - 1) >> self.decoder.span()) as u32 + 1;
-                    last[slot] = local;
-                    nonzeros[j] += 1;
-                });
-            }
-            for j in 0..to - from {
-                column((from + j) as u64, &entries[j * pes..(j + 1) * pes], nonzeros[j]);
-            }
-        }
-    }
-
     /// One matrix-vector product over the columns that are alive; `held` gains the stored entries of each PE.
     fn product(&self, alive: &dyn Fn(u64) -> bool, mut held: Option<&mut Vec<u128>>) -> Totals {
-        let depth = match self.slices.synchronisation {
-            Synchronisation::Barrier => 1,
-            Synchronisation::Fifo { depth } => depth.max(1) as usize,
+        let dealt = Dealt {
+            mask: self.mask,
+            first: self.first as usize,
+            rows: self.rows as usize,
+            pes: self.slices.pes as usize,
+            span: self.decoder.span(),
         };
-        let working = (self.slices.pes as usize).min(self.rows as usize);
         let mut totals = Totals::default();
-        let mut done = vec![0u64; working];
-        let mut finished = VecDeque::new(); // latest end of each of the last `depth` columns, oldest first
-        let mut next = 0u64; // the earliest cycle of the next broadcast
-        self.for_each_column(&mut |column, entries, nonzeros| {
-            if let Some(held) = held.as_mut() {
-                for (held, &count) in held.iter_mut().zip(entries) {
-                    *held += u128::from(count);
+        let mut broadcast = Broadcast::new(self.slices, self.rows);
+        let mut counts = Counts::default();
+        for from in (0..self.mask.cols()).step_by(COLUMNS) {
+            let columns = (self.mask.cols() - from).min(COLUMNS);
+            let mut living = [0u64; WORDS];
+            for column in (0..columns).filter(|c| alive((from + c) as u64)) {
+                living[column / 64] |= 1 << (column % 64);
+            }
+            counts.fill(dealt, from, &living, &mut |pe, part| {
+                if let Some(held) = held.as_mut() {
+                    held[pe] += u128::from(part.entries);
                 }
-            }
-            if !alive(column) {
-                return;
-            }
-            let free = if finished.len() == depth {
-                finished.pop_front().unwrap_or(0)
-            } else {
-                0
-            };
-            let broadcast = next.max(free);
-            let mut latest = broadcast + 1; // a PE without rows passes the column by in its cycle
-            let (mut count_all, mut occupied, mut with_empty) = (0u64, 0u64, 0u64);
-            for (done, &count) in done.iter_mut().zip(entries) {
-                let taken = cost(self.slices, count.into()) as u64;
-                *done = (*done).max(broadcast) + taken;
-                latest = latest.max(*done);
-                count_all += u64::from(count);
-                occupied += if count > 0 { taken } else { 0 };
-                with_empty += taken;
-            }
-            totals.entries += u128::from(count_all);
-            totals.occupied += u128::from(occupied);
-            totals.with_empty += u128::from(with_empty);
-            totals.useful += u128::from(nonzeros);
-            totals.columns += 1;
-            totals.cycles = totals.cycles.max(latest.into());
-            finished.push_back(latest);
-            next = broadcast + 1;
-        });
+                totals.entries += u128::from(part.alive_entries);
+                totals.useful += u128::from(part.alive_nonzeros);
+            });
+            broadcast.columns(&counts, &living);
+        }
+        totals.columns = broadcast.columns;
+        totals.occupied = broadcast.occupied;
+        totals.with_empty = broadcast.with_empty;
+        totals.cycles = broadcast.latest.into();
         totals
     }
 }
 
-/// Calls `visit` with the positions of the ones in `from..to`, ascending.
-fn for_each_one(words: &[u64], from: usize, to: usize, mut visit: impl FnMut(usize)) {
-    if from >= to {
-        return;
+/// The columns on their way through the PEs' queues.
+struct Broadcast {
+    depth: usize,
+    /// PEs with rows.
+    working: usize,
+    /// Cycles that so many entries of a column take, at least one.
+    taken: Taken,
+    /// When each PE has finished its last column; the PEs above `working` follow along and decide nothing.
+    done: Vec<u64>,
+    /// Latest end of each of the last `depth` columns, oldest first.
+    finished: VecDeque<u64>,
+    /// The earliest cycle of the next broadcast.
+    next: u64,
+    latest: u64,
+    counts: Vec<u32>,
+    columns: u128,
+    occupied: u128,
+    with_empty: u128,
+}
+
+/// How long a PE takes for the entries of a column.
+enum Taken {
+    /// As many cycles as entries, times a factor.
+    Times(u32),
+    /// By number of entries.
+    Table(Vec<u32>),
+}
+
+impl Broadcast {
+    fn new(slices: &Slices, rows: u64) -> Self {
+        let pes = u64::from(slices.pes);
+        let working = pes.min(rows) as usize;
+        let most = rows.div_ceil(pes);
+        let taken = if slices.macs_per_pe == 1 {
+            Taken::Times(slices.cycles_per_entry)
+        } else {
+            // rows x cycles per entry fit 64 bits, and so few rows are on a PE that they fit 32
+            Taken::Table(
+                (0..=most)
+                    .map(|n| u32::try_from(cost(slices, n)).unwrap_or(u32::MAX))
+                    .collect(),
+            )
+        };
+        Self {
+            depth: match slices.synchronisation {
+                Synchronisation::Barrier => 1,
+                Synchronisation::Fifo { depth } => depth.max(1) as usize,
+            },
+            working,
+            taken,
+            done: vec![0; working.next_multiple_of(64)],
+            finished: VecDeque::new(),
+            next: 0,
+            latest: 0,
+            counts: Vec::new(),
+            columns: 0,
+            occupied: 0,
+            with_empty: 0,
+        }
     }
-    let (first, last) = (from / 64, (to - 1) / 64);
-    for (w, &word) in words.iter().enumerate().take(last + 1).skip(first) {
-        let mut word = word;
-        if w == first {
-            word &= u64::MAX << (from % 64);
-        }
-        if w == last {
-            word &= u64::MAX >> (63 - (to - 1) % 64);
-        }
-        while word != 0 {
-            visit(w * 64 + word.trailing_zeros() as usize);
-            word &= word - 1;
+
+    /// Broadcasts the columns of a block that are alive.
+    fn columns(&mut self, counts: &Counts, living: &Bits) {
+        pulp::Arch::new().dispatch(Columns {
+            broadcast: self,
+            counts,
+            living,
+        });
+    }
+
+    #[inline(always)]
+    fn column(&mut self, counts: &Counts, column: usize) {
+        let used = counts.column(column, &mut self.counts);
+        let free = if self.finished.len() == self.depth {
+            self.finished.pop_front().unwrap_or(0)
+        } else {
+            0
+        };
+        let broadcast = self.next.max(free);
+        let (latest, all) = match &self.taken {
+            // an empty column still takes its PE a cycle
+            Taken::Times(factor) => {
+                let factor = u64::from(*factor);
+                take(&mut self.done, broadcast, &self.counts, |n| {
+                    u64::from(n).wrapping_mul(factor).max(1)
+                })
+            }
+            Taken::Table(table) => take(&mut self.done, broadcast, &self.counts, |n| {
+                table.get(n as usize).copied().unwrap_or(1).into()
+            }),
+        };
+        let idle = (self.done.len() - self.working) as u64;
+        let empty = self.working as u64 - used;
+        self.with_empty += u128::from(all - idle);
+        self.occupied += u128::from(all - idle - empty);
+        self.columns += 1;
+        self.latest = self.latest.max(latest);
+        self.finished.push_back(latest);
+        self.next = broadcast + 1;
+    }
+}
+
+/// [`Broadcast::columns`] with the vector instructions of the machine.
+struct Columns<'a> {
+    broadcast: &'a mut Broadcast,
+    counts: &'a Counts,
+    living: &'a Bits,
+}
+
+impl NullaryFnOnce for Columns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for (word, &bits) in self.living.iter().enumerate() {
+            let mut bits = bits;
+            while bits != 0 {
+                let column = 64 * word + bits.trailing_zeros() as usize;
+                self.broadcast.column(self.counts, column);
+                bits &= bits - 1;
+            }
         }
     }
+}
+
+/// Moves every PE's end past a column, and returns the latest end and the sum of the cycles taken.
+///
+/// Sums cannot overflow: weights × cycles per entry fit 64 bits, and a mask has fewer positions than 2^63.
+#[inline(always)]
+fn take(done: &mut [u64], broadcast: u64, counts: &[u32], cycles: impl Fn(u32) -> u64) -> (u64, u64) {
+    let (mut latest, mut all) = (0u64, 0u64);
+    for (done, &n) in done.iter_mut().zip(counts) {
+        let cycles = cycles(n);
+        let end = (*done).max(broadcast).wrapping_add(cycles);
+        *done = end;
+        latest = latest.max(end);
+        all = all.wrapping_add(cycles);
+    }
+    (latest, all)
 }
 
 /// Rows of the pattern that stands for a density: all, or for very tall layers whole rounds over the PEs.

@@ -11,6 +11,7 @@
 //! An engine without an index stores and visits every weight and takes all its multiplications for useful.
 
 mod contiguous;
+pub(super) mod counting;
 mod entries;
 mod expectation;
 mod interleaved;
