@@ -7,7 +7,6 @@ use cosparse::hardware::resources::{
 /// One synthesis run and what the forms say of it.
 pub(crate) struct Point {
     pub(crate) line: String,
-    pub(crate) engine: String,
     pub(crate) fifo_depth: u32,
     pub(crate) measured: Resources,
     pub(crate) modelled: Resources,
@@ -73,7 +72,6 @@ fn point(row: &csv::StringRecord) -> Point {
     };
     Point {
         line: row.iter().collect::<Vec<_>>().join(","),
-        engine,
         fifo_depth: decoder.fifo_depth,
         measured,
         modelled,
