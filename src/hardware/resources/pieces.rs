@@ -132,4 +132,80 @@ mod tests {
         };
         assert_eq!(shifter(widths), 5);
     }
+
+    /// Modules of `tests/data/fpga_composed.v` as synthesised: flip-flops exact, look-up tables within 20 %.
+    #[test]
+    fn synthesised_modules_are_close() {
+        let ok = |lut: Result<u64, Overflow>, ff| (lut.expect("small"), ff);
+        let tree = |lanes| adder_tree(lanes, 8).expect("small");
+        let mut compared = 0;
+        for line in include_str!("../../../tests/data/fpga_composed_points.csv")
+            .lines()
+            .skip(1)
+        {
+            let [family, module, dsp, lut, ff, ..] = line.split(',').collect::<Vec<_>>()[..] else {
+                panic!("{line}");
+            };
+            let [dsp, lut, ff] = [dsp, lut, ff].map(|n| n.parse::<u64>().expect("a count"));
+            let seven = family == "xc7";
+            let fabric = crate::hardware::resources::Fabric {
+                family: if seven {
+                    Family::Series7
+                } else {
+                    Family::UltraScalePlus
+                },
+                widths: Widths {
+                    weight: 8,
+                    activation: 8,
+                    accumulator: 32,
+                },
+                // this synthesis packs the accumulator on 7 series only
+                multiplier: crate::hardware::resources::Multiplier::Dsp {
+                    packed_accumulator: seven,
+                },
+                packing: true,
+            };
+            let form = match module {
+                "mux4x8" => ok(mux(4, 8), 0),
+                "mux8x8" => ok(mux(8, 8), 0),
+                "mux16x8" => ok(mux(16, 8), 8),
+                "mux32x16" => ok(mux(32, 16), 16),
+                "crossbar16x4x24" => ok(crossbar(16, 4, 24), 0),
+                "tree8x8" => (tree(8).lut, tree(8).ff),
+                // gates, tree, accumulator
+                "serial16x8" => (16 * 8 + tree(16).lut + 32, tree(16).ff + 32),
+                "fusion_unit" => (360 + 32, 284 + 32),
+                "fan_adder" => (2 * 32, 32),
+                "switch2" => ok(mux(2, 2 * 8), 16),
+                // index and window; the weight's register and the accumulator are in the slice on 7 series
+                "lane2of4" => {
+                    let mac = fabric.mac();
+                    assert_eq!(mac.dsp, dsp, "{line}");
+                    ok(
+                        mux(4, 8).map(|m| m + mac.lut),
+                        2 + 32 + mac.ff + if seven { 0 } else { 8 },
+                    )
+                }
+                // operands and product are registered outside the slice on UltraScale+; its low half adds fewer bits
+                "packed2x8" => {
+                    let pair = fabric.macs(2, 1).expect("small");
+                    assert_eq!(pair.dsp, dsp, "{line}");
+                    assert!(
+                        pair.ff <= ff && (lut..2 * lut).contains(&pair.lut),
+                        "{line}: {pair:?}"
+                    );
+                    continue;
+                }
+                other => panic!("{other}"),
+            };
+            assert_eq!(form.1, ff, "{line}");
+            assert!(
+                (form.0 as f64 / lut as f64 - 1.0).abs() < 0.20,
+                "{line}: {}",
+                form.0
+            );
+            compared += 1;
+        }
+        assert_eq!(compared, 22);
+    }
 }
