@@ -43,7 +43,7 @@ pub fn product(factors: &[u64]) -> Result<u64, Overflow> {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum QuantityError {
     /// Not `<number> <unit>`.
-    #[error("`{text}` is not a {kind}: write a number and one of the units {units}, as in `{example}`")]
+    #[error("`{text}` is no {kind}: write a number and one of the units {units}, as in `{example}`")]
     Form {
         /// What was read.
         text: String,
@@ -164,7 +164,7 @@ macro_rules! quantity {
                 schemars::json_schema!({
                     "type": "string",
                     "format": Self::FORMAT,
-                    "description": concat!("A ", $kind, ": a number and a unit, as in `", $example, "`"),
+                    "description": concat!($kind, ": a number and a unit, as in `", $example, "`"),
                     "examples": [$example],
                 })
             }

@@ -219,3 +219,120 @@ fn no_pair_of_engines() {
         ],
     );
 }
+
+#[test]
+fn a_memory_that_may_hold_no_weights() {
+    refused(
+        "no_weights",
+        &["estimate"],
+        WORKLOAD,
+        &with(
+            PROFILE,
+            "holds = [\"weights\", \"indices\"]",
+            "holds = [\"indices\"]",
+        ),
+    );
+}
+
+#[test]
+fn energies_below_zero_or_no_number() {
+    let pj = PROFILE.find("multiply = \"").expect("an energy") + "multiply = \"".len();
+    let end = pj + PROFILE[pj..].find('"').expect("its end");
+    for (name, energy) in [
+        ("negative", "-0.5 pJ"),
+        ("nan", "NaN pJ"),
+        ("infinite", "inf pJ"),
+        ("huge", "1e400 pJ"),
+    ] {
+        let profile = format!("{}{energy}{}", &PROFILE[..pj], &PROFILE[end..]);
+        refused(&format!("energy_{name}"), &["estimate"], WORKLOAD, &profile);
+    }
+}
+
+/// Fusion units take 16 bits at most, serial ones too.
+#[test]
+fn an_engine_without_the_precision() {
+    let fusion = include_str!("../hw_profiles/bitfusion-like-45nm.toml");
+    refused(
+        "precision",
+        &["estimate"],
+        WORKLOAD,
+        &with(fusion, "weight-bits = 8", "weight-bits = 32"),
+    );
+}
+
+#[test]
+fn channels_that_overflow() {
+    refused(
+        "channels",
+        VERBS,
+        &with(WORKLOAD, "out-channels = 4", "out-channels = 1_099_511_627_776"),
+        PROFILE,
+    );
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::write(directory.path().join("net.toml"), WORKLOAD).expect("a writable directory");
+    refused_in(
+        directory.path(),
+        "batch",
+        &[
+            "estimate",
+            "net.toml",
+            "--hw",
+            "admm-nn-40nm",
+            "--batch",
+            "18446744073709551615",
+        ],
+    );
+}
+
+#[test]
+fn a_pinned_tile_that_is_too_large() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::write(directory.path().join("net.toml"), WORKLOAD).expect("a writable directory");
+    fs::write(
+        directory.path().join("chip.toml"),
+        with(PROFILE, "\"4 MiB\"", "\"600 bit\""),
+    )
+    .expect("a writable directory");
+    fs::write(
+        directory.path().join("tiles.toml"),
+        "name = \"tiles\"\ndescription = \"One tile.\"\nsource = \"made up for this test\"\n\n[layer.conv2]\nchannels = 4\nrows = 4\norder = \"rows-outer\"\n",
+    )
+    .expect("a writable directory");
+    refused_in(
+        directory.path(),
+        "pinned_tile",
+        &[
+            "estimate",
+            "net.toml",
+            "--hw",
+            "chip.toml",
+            "--mapping",
+            "tiles.toml",
+        ],
+    );
+}
+
+/// Masks whose text does not hold together.
+#[test]
+fn masks_with_faults() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    fs::write(directory.path().join("net.toml"), WORKLOAD).expect("a writable directory");
+    for (name, text) in [
+        ("empty", ""),
+        ("huge", "1099511627776, 1099511627776, 1\n0 1\n0\n"),
+        ("overflow", "99999999999999999999999, 64, 1\n0\n\n"),
+        ("no_number", "10, x, 3\n"),
+        ("column", "10, 64, 1\n0 1 1 1 1 1 1 1 1 1 1\n64\n"),
+        ("shape", "2, 10, 1\n0 1 1\n3\n"),
+    ] {
+        let masks = directory.path().join(name);
+        fs::create_dir(&masks).expect("a directory");
+        fs::write(masks.join("fc.smtx"), text).expect("a file");
+        refused_in(
+            directory.path(),
+            &format!("mask_{name}"),
+            &["estimate", "net.toml", "--hw", "admm-nn-40nm", "--masks", name],
+        );
+    }
+}

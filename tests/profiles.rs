@@ -206,6 +206,13 @@ fn cross_field_faults_name_their_cure() {
             "bits-per-cycle = { value = 0,",
             "must be at least 1",
         ),
+        ("multiply = \"0.2 pJ\"", "multiply = \"nan pJ\"", "multiply"),
+        ("multiply = \"0.2 pJ\"", "multiply = \"inf pJ\"", "multiply"),
+        (
+            "# fpga-memory = \"bram\"",
+            "fpga-memory = \"bram\"",
+            "the profile has no `[fpga]`",
+        ),
         ("pes = 64", "pes = 0", "`pes` is 0, it must be at least 1"),
         ("multiply = \"0.2 pJ\"", "multiply = \"-1 pJ\"", "out of range"),
         (

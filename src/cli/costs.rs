@@ -124,6 +124,11 @@ pub(super) fn setting(
     }
 }
 
+/// Bits of a layer's stored weights at a recipe.
+pub(super) fn weight_bits(recipe: &Recipe, profile: &Profile, layer: &Layer) -> u32 {
+    LayerSetting::of_target(&recipe.target(&layer.name), profile).weight_bits
+}
+
 /// The layers of a network's cost with their costs, in its order.
 pub(super) fn by_layer<'a>(
     network: &'a Network,

@@ -15,8 +15,8 @@ use crate::compression::{Mask, Recipe, Target};
 use crate::hardware::Profile;
 use crate::network::Workload;
 use crate::report::{
-    Accuracy, Files, LayerRow, LayerShare, MaskRow, RunFile, Subject, SummaryRow, TrafficRow, layer_table,
-    mask_table, summarise, summary_table, traffic_rows,
+    Accuracy, Files, LayerRow, LayerShare, MaskRow, ResourceRow, RunFile, Subject, SummaryRow, TrafficRow,
+    layer_table, mask_table, resource_rows, resource_table, summarise, summary_table, traffic_rows,
 };
 use crate::scalesim::Mode;
 use crate::simulate::{Mappings, NetworkCost, Pick};
@@ -28,7 +28,8 @@ use std::path::PathBuf;
 
 /// What every layer of a network costs on an accelerator, without training
 ///
-/// Cycles by cause, time, energy by component, traffic by memory. Writes summary.csv, layers.csv, traffic.csv.
+/// Cycles by cause, time, energy by component, traffic by memory. Writes summary.csv, layers.csv, traffic.csv, and for
+/// FPGAs resources.csv: costs are given for a design that does not fit its part, too, and say that it does not.
 ///
 /// The dense network is always estimated. With a recipe, the network at the recipe's densities and precisions is
 /// set beside it, its non-zeros at random positions: costs are expectations then. With masks, from files or drawn
@@ -90,6 +91,8 @@ struct Answer<'a> {
     summary: &'a [SummaryRow],
     layers: &'a [LayerRow],
     traffic: &'a [TrafficRow],
+    #[serde(skip_serializing_if = "<[ResourceRow]>::is_empty")]
+    resources: &'a [ResourceRow],
     #[serde(skip_serializing_if = "<[MaskRow]>::is_empty")]
     masks: &'a [MaskRow],
 }
@@ -185,6 +188,9 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     files.csv("summary.csv", &rows.summary)?;
     files.csv("layers.csv", &rows.layers)?;
     files.csv("traffic.csv", &rows.traffic)?;
+    if !rows.resources.is_empty() {
+        files.csv("resources.csv", &rows.resources)?;
+    }
     if !rows.masks.is_empty() {
         files.csv("masks.csv", &rows.masks)?;
     }
@@ -193,6 +199,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         summary: &rows.summary,
         layers: &rows.layers,
         traffic: &rows.traffic,
+        resources: &rows.resources,
         masks: &rows.masks,
     };
     finish(screen, &arguments.report, &out, &run, &files, &answer, &tables)
@@ -241,6 +248,7 @@ struct Rows {
     summary: Vec<SummaryRow>,
     layers: Vec<LayerRow>,
     traffic: Vec<TrafficRow>,
+    resources: Vec<ResourceRow>,
     masks: Vec<MaskRow>,
 }
 
@@ -302,6 +310,13 @@ impl Rows {
             let _ = write!(table, "\n\n{}", mask_table(&masks));
         }
         self.masks.extend(masks);
+        // a bitstream serves every layer, so its PEs take the widest weight
+        let layers = costs::by_layer(&workload.value.network, &total);
+        let widths = layers.map(|(layer, _)| costs::weight_bits(recipe, &profile.value, layer));
+        if let Some(width) = widths.max().filter(|_| profile.value.fpga.is_some()) {
+            let _ = write!(table, "\n\n{}", resource_table(&profile.value, width));
+            self.resources.extend(resource_rows(&subject, width));
+        }
         self.summary.push(summarise(
             &subject,
             &shown,

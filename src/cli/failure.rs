@@ -80,6 +80,18 @@ impl Failure {
                     format!("raise the capacity of `{memory}`, {cure}"),
                 )
             }
+            SimulateError::Unsupported {
+                layer,
+                engine,
+                message,
+            } => {
+                let index = profile.engines.iter().position(|e| e.name == *engine);
+                at(
+                    &["engines", &index.unwrap_or(0).to_string(), "name"],
+                    format!("layer `{layer}`: engine `{engine}` {message}"),
+                    "change the layer in the workload, or add an engine that can run it".into(),
+                )
+            }
             SimulateError::NoEngine { layer, reasons, .. } => at(
                 &["engines"],
                 format!("layer `{layer}`: no engine can run it"),

@@ -5,6 +5,7 @@ use super::request::{self, Given};
 use super::screen::Screen;
 use crate::hardware::{self, Memory, MemoryKind, Profile, TensorKind};
 use crate::report::table::{Align, count, number, table};
+use crate::report::{engine_resources, resource_table};
 use clap::{Args, Subcommand};
 use std::fs;
 use std::io::{self, Write};
@@ -56,6 +57,11 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
                     p.engines.len(),
                     p.memories.len()
                 ));
+                for (engine, resources) in engine_resources(p, p.weight_bits) {
+                    let verdict =
+                        resources.map_or_else(|e| format!("resources not modelled: {e}"), |f| f.to_string());
+                    screen.answer(&format!("  engine {engine} {verdict}"));
+                }
             })
         }
         Verb::Init { name, out } => init(name, out.clone(), screen),
@@ -202,8 +208,12 @@ fn show(p: &Profile) -> String {
         "mW",
         e.leakage.as_ref().map(|s| (s.value.value(), s.source.as_str())),
     );
+    let resources = match resource_table(p, p.weight_bits) {
+        text if text.is_empty() => text,
+        text => format!("\n{text}"),
+    };
     format!(
-        "{}: {}\n{} nm, weights {} bits, activations {} bits, accumulators {} bits\n{engines}\n{memories}\nenergy\n{energies}",
+        "{}: {}\n{} nm, weights {} bits, activations {} bits, accumulators {} bits\n{engines}\n{memories}\nenergy\n{energies}{resources}",
         p.name, p.description, p.technology_nm.value, p.weight_bits, p.activation_bits, p.accumulator_bits
     )
 }

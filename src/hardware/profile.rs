@@ -2,7 +2,10 @@
 //! no count is zero, an engine and a DRAM exist, names are unique.
 
 use super::engine::EngineKind;
+use super::resources::Multiplier;
 use crate::units::{Area, Capacity, Energy, Frequency, Power};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// A figure with the place it comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,10 +80,27 @@ pub struct Memory {
     pub bits_per_cycle: Sourced<u64>,
     /// What it may hold.
     pub holds: Vec<TensorKind>,
+    /// What it is made of on an FPGA; elsewhere without meaning.
+    pub fpga_memory: FpgaMemory,
     /// Energy to read one bit.
     pub read_per_bit: Sourced<Energy>,
     /// Energy to write one bit.
     pub write_per_bit: Sourced<Energy>,
+}
+
+/// What a buffer is made of on an FPGA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FpgaMemory {
+    /// Block RAM.
+    #[default]
+    Bram,
+    /// `UltraRAM`, 4096 words of 72 bits a block.
+    Uram,
+    /// Look-up tables.
+    Lutram,
+    /// Whichever takes the least portion of the part.
+    Auto,
 }
 
 /// On chip or off.
@@ -149,4 +169,8 @@ pub struct Fpga {
     pub bram18: u64,
     /// `UltraRAM` blocks.
     pub uram: u64,
+    /// Whether several narrow products may share a DSP slice.
+    pub dsp_packing: bool,
+    /// What multiplies in the PEs.
+    pub multiplier: Multiplier,
 }

@@ -4,6 +4,7 @@
 //! at once. A table that gives a physical constant, and a table that gives structural numbers only, both have a
 //! `source`.
 
+use super::FpgaMemory;
 use super::engine::RawEngine;
 use crate::units::{Area, Capacity, Energy, Power};
 use schemars::JsonSchema;
@@ -149,6 +150,9 @@ pub(crate) struct RawBuffer {
     /// What it may hold.
     #[schemars(with = "Vec<RawTensor>", length(min = 1))]
     pub(crate) holds: Spanned<Vec<Spanned<RawTensor>>>,
+    /// What it is made of on an FPGA; block RAM without the key.
+    #[schemars(with = "Option<FpgaMemory>")]
+    pub(crate) fpga_memory: Option<Spanned<FpgaMemory>>,
     /// Where size and contents come from.
     #[schemars(with = "String", length(min = 1))]
     pub(crate) source: Spanned<String>,
@@ -231,7 +235,24 @@ pub(crate) struct RawFpga {
     pub(crate) bram18: u64,
     /// `UltraRAM` blocks.
     pub(crate) uram: u64,
+    /// Whether several narrow products that share operands may share a DSP slice; not without the key.
+    pub(crate) dsp_packing: Option<bool>,
+    /// What multiplies in the PEs; DSP slices without the key, where operands are wide enough to earn one.
+    pub(crate) multiplier: Option<RawMultiplier>,
     /// Where the counts come from.
     #[schemars(with = "String", length(min = 1))]
     pub(crate) source: Spanned<String>,
+}
+
+/// What multiplies in the PEs of an FPGA.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Multiplier")]
+pub(crate) enum RawMultiplier {
+    /// DSP slices, where operands are wide enough to earn one.
+    Dsp,
+    /// Look-up tables only.
+    Lut,
+    /// Shifters: all weights are signed powers of two.
+    Shift,
 }

@@ -6,6 +6,7 @@
 //! | `summary.csv` | candidate and profile ([`SummaryRow`]) |
 //! | `layers.csv` | candidate, layer and profile ([`LayerRow`]) |
 //! | `traffic.csv` | candidate, layer, profile, memory and tensor ([`TrafficRow`]) |
+//! | `resources.csv` | candidate, FPGA profile, engine and resource ([`ResourceRow`]) |
 //! | `masks.csv` | layer with a mask, candidate and profile ([`MaskRow`]) |
 //! | `breakeven.csv` | profile, layer, engine pair and pruned portion ([`BreakEvenRow`]) |
 //! | `admm.csv` | step, iteration and layer ([`AdmmRow`]) |
@@ -21,6 +22,7 @@ mod explain;
 mod layers;
 mod masks;
 mod model;
+mod resources;
 mod run;
 mod summary;
 mod traffic;
@@ -34,6 +36,7 @@ pub use explain::{ChangeRow, change_rows, explanation};
 pub use layers::{Accuracy, LayerRow, LayerShare, Subject, layer_table};
 pub use masks::{MaskRow, mask_table};
 pub use model::model_files;
+pub use resources::{ResourceRow, engine_resources, resource_rows, resource_table};
 pub use run::{Input, RunFile, sha256, sha256_of};
 pub use summary::{SummaryRow, summarise, summary_table};
 pub use traffic::{TrafficRow, traffic_rows};

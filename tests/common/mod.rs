@@ -4,8 +4,8 @@
 use cosparse::compression::Mask;
 use cosparse::compression::encoding::Encoding;
 use cosparse::hardware::{
-    Dataflow, EnergyTable, Engine, EngineKind, FeaturePort, MacEnergy, Memory, MemoryKind, Partition,
-    Profile, SiliconArea, Slices, Sourced, Synchronisation, Systolic, TensorKind,
+    Dataflow, EnergyTable, Engine, EngineKind, FeaturePort, FpgaMemory, MacEnergy, Memory, MemoryKind,
+    Partition, Profile, SiliconArea, Slices, Sourced, Synchronisation, Systolic, TensorKind,
 };
 use cosparse::network::LoopNest;
 use cosparse::simulate::{LayerWork, Weights};
@@ -64,6 +64,7 @@ pub(crate) fn dram(bits_per_cycle: u64) -> Memory {
             TensorKind::Inputs,
             TensorKind::Outputs,
         ],
+        fpga_memory: FpgaMemory::Bram,
         read_per_bit: pj(4.0),
         write_per_bit: pj(4.0),
     }
@@ -78,6 +79,7 @@ pub(crate) fn buffer(name: &str, bits: u64, bits_per_cycle: u64, holds: &[Tensor
         },
         bits_per_cycle: sourced(bits_per_cycle),
         holds: holds.to_vec(),
+        fpga_memory: FpgaMemory::Bram,
         read_per_bit: pj(0.05),
         write_per_bit: pj(0.06),
     }

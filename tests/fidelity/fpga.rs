@@ -35,7 +35,7 @@ pub(crate) fn exact() -> Study {
             (p.measured.bram18, p.modelled.bram18),
             Tolerance::Exact,
         ));
-        if p.fifo_depth != 2 && p.engine != "shift" && !p.engine.starts_with("xnor") {
+        if p.fifo_depth != 2 {
             rows.push(row(&p, "FF", (p.measured.ff, p.modelled.ff), Tolerance::Exact));
         }
     }
@@ -52,7 +52,7 @@ pub(crate) fn exact() -> Study {
 pub(crate) fn look_up_tables() -> Study {
     let rows = points()
         .iter()
-        .filter(|p| p.engine != "shift" && !p.engine.starts_with("xnor") && p.measured.lut > 0)
+        .filter(|p| p.measured.lut > 0)
         .map(|p| {
             row(
                 p,

@@ -3,14 +3,19 @@
 
 pub(crate) mod admm_nn;
 mod chip;
+pub(crate) mod dlmc;
 pub(crate) mod eie;
 pub(crate) mod eyeriss;
+mod formats;
 pub(crate) mod fpga;
 mod golden;
+mod pruned;
 pub(crate) mod scalesim;
+pub(crate) mod sparseloop;
 pub(crate) mod stonne;
 mod stonne_runs;
 mod synthesis;
+pub(crate) mod zigzag;
 
 use super::common;
 use cosparse::hardware::{Profile, zoo};
@@ -24,6 +29,12 @@ pub(crate) enum Tolerance {
     Portion(f64),
     /// A portion of the published figure, or an absolute distance.
     PortionOr(f64, f64),
+    /// No less.
+    AtLeast,
+    /// No more.
+    AtMost,
+    /// Told beside it; nothing is held.
+    Told,
 }
 
 /// One published figure.
@@ -61,6 +72,9 @@ impl Row {
             Tolerance::PortionOr(portion, distance) => {
                 self.error().abs() <= portion || (self.modelled - self.published).abs() <= distance
             }
+            Tolerance::AtLeast => self.modelled >= self.published,
+            Tolerance::AtMost => self.modelled <= self.published,
+            Tolerance::Told => true,
         }
     }
 }
@@ -74,7 +88,13 @@ pub(crate) fn studies() -> Vec<Study> {
         eie::skewed(),
         eie::uniform(),
         eyeriss::table_v(),
+        eyeriss::free(),
+        sparseloop::figure_1(),
+        sparseloop::figure_15(),
+        sparseloop::table_7(),
         stonne::cycles(),
+        zigzag::temporal_cycles(),
+        dlmc::real_masks(),
         fpga::exact(),
         fpga::look_up_tables(),
     ]

@@ -1,13 +1,12 @@
 //! The synthesis runs of single PEs, and what the forms say of each.
 
 use cosparse::hardware::resources::{
-    Decoder, Family, Multiplier, Resources, Widths, bram18, dense_pe, sparse_pe,
+    Decoder, Family, Multiplier, Resources, Widths, bram18, dense_pe, sparse_pe, xnor_popcount,
 };
 
 /// One synthesis run and what the forms say of it.
 pub(crate) struct Point {
     pub(crate) line: String,
-    pub(crate) engine: String,
     pub(crate) fifo_depth: u32,
     pub(crate) measured: Resources,
     pub(crate) modelled: Resources,
@@ -50,8 +49,12 @@ fn point(row: &csv::StringRecord) -> Point {
         "sparse_lut" => sparse_pe(family, widths, decoder, Multiplier::Lut),
         "dense" | "dense_reg" => dense_pe(family, widths, dsp),
         memory if memory.starts_with("dense_mem") => dense_pe(family, widths, dsp),
-        // look-up tables only: `dense_lut`, and `shift` and `xnor`, whose DSP count is all that is compared
-        _ => dense_pe(family, widths, Multiplier::Lut),
+        "shift" => dense_pe(family, widths, Multiplier::Shift),
+        "dense_lut" => dense_pe(family, widths, Multiplier::Lut),
+        other => {
+            let lanes = other.strip_prefix("xnor_x").expect("an engine of the list");
+            xnor_popcount(family, lanes.parse().expect("lanes"), widths.accumulator)
+        }
     };
     if engine == "dense_reg" {
         modelled.ff += u64::from(widths.weight + widths.activation);
@@ -69,7 +72,6 @@ fn point(row: &csv::StringRecord) -> Point {
     };
     Point {
         line: row.iter().collect::<Vec<_>>().join(","),
-        engine,
         fifo_depth: decoder.fifo_depth,
         measured,
         modelled,

@@ -3,6 +3,8 @@
 use super::{EngineForm, EngineKind, doubled};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
+use crate::hardware::resources::{Fabric, Resources, ResourcesError, registers};
+use crate::units::mul;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -81,5 +83,14 @@ impl EngineForm for BitFusion {
             "compute" | "unused" => vec![twice("rows", |a| &mut a.rows), twice("columns", |a| &mut a.cols)],
             _ => Vec::new(),
         }
+    }
+
+    /// Composed, but for the unit itself: 16 bricks, 15 adders behind shifts, each registered, as synthesised.
+    fn resources(&self, _: &str, fabric: &Fabric) -> Result<Resources, ResourcesError> {
+        let accumulator = u64::from(fabric.widths.accumulator);
+        let unit = Resources::logic(360, 284).plus(Resources::logic(accumulator, accumulator))?;
+        let units = mul(self.rows.into(), self.cols.into())?;
+        // a unit holds 16 digits of 2 bits of each operand
+        Ok(unit.times(units)?.plus(registers(units, 2 * 32)?)?)
     }
 }

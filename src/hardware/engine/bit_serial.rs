@@ -3,6 +3,8 @@
 use super::{EngineForm, EngineKind, doubled};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
+use crate::hardware::resources::{Fabric, Resources, ResourcesError, pieces, registers, xnor_popcount};
+use crate::units::{add, mul};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -119,5 +121,25 @@ impl EngineForm for BitSerial {
             ],
             _ => Vec::new(),
         }
+    }
+
+    /// Composed: gates on the operand that is whole, a registered adder tree, and an accumulator that shifts.
+    fn resources(&self, _: &str, fabric: &Fabric) -> Result<Resources, ResourcesError> {
+        let [rows, cols, lanes] = [self.rows, self.cols, self.lanes].map(u64::from);
+        let (widths, accumulator) = (fabric.widths, u64::from(fabric.widths.accumulator));
+        let (whole, holders, serial) = match self.serial {
+            SerialOperand::Activations => (u64::from(widths.weight), rows, cols),
+            SerialOperand::Weights => (u64::from(widths.activation), cols, rows),
+        };
+        let unit = if whole == 1 {
+            xnor_popcount(fabric.family, lanes, widths.accumulator)
+        } else {
+            let gates = mul(lanes, whole)?;
+            let sum = Resources::logic(add(gates, accumulator)?, accumulator);
+            pieces::adder_tree(lanes, whole)?.plus(sum)?
+        };
+        let held = registers(mul(lanes, holders)?, whole)?;
+        let bits = registers(mul(lanes, serial)?, 1)?;
+        Ok(Resources::sum(&[unit.times(mul(rows, cols)?)?, held, bits])?)
     }
 }

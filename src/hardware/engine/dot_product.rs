@@ -3,8 +3,8 @@
 use super::{EngineForm, EngineKind, doubled};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
-use crate::hardware::resources::{Family, Multiplier, Resources, ResourcesError, Widths, dense_pe};
-use crate::units::{add, mul};
+use crate::hardware::resources::{Fabric, Resources, ResourcesError, registers};
+use crate::units::mul;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -112,29 +112,18 @@ impl EngineForm for DotProduct {
         }
     }
 
-    fn resources(
-        &self,
-        _: &str,
-        family: Family,
-        widths: Widths,
-        multiplier: Multiplier,
-    ) -> Result<Resources, ResourcesError> {
-        // a tree over C products and its accumulator take C adders, one a multiplier
-        let mac = dense_pe(family, widths, multiplier);
+    fn resources(&self, _: &str, fabric: &Fabric) -> Result<Resources, ResourcesError> {
+        let [kernels, channels] = [self.kernels, self.channels].map(u64::from);
+        // an activation meets the weights of every kernel
+        let trees = fabric.dots(channels, kernels, 1)?;
         // held and shadow weight
-        let mac = Resources {
-            ff: add(mac.ff, mul(2, widths.weight.into())?)?,
-            ..mac
-        };
-        let all = mac.times(mul(self.kernels.into(), self.channels.into())?)?;
+        let weights = registers(mul(2, mul(kernels, channels)?)?, fabric.widths.weight.into())?;
         // a look-up table is a RAM of 64 bits
         let sums = mul(
             u64::from(self.accumulators).div_ceil(64),
-            widths.accumulator.into(),
+            fabric.widths.accumulator.into(),
         )?;
-        Ok(Resources {
-            lut: add(all.lut, mul(sums, self.kernels.into())?)?,
-            ..all
-        })
+        let sums = Resources::logic(mul(sums, kernels)?, 0);
+        Ok(Resources::sum(&[trees, weights, sums])?)
     }
 }

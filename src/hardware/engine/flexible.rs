@@ -3,6 +3,8 @@
 use super::{EngineForm, EngineKind, doubled};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
+use crate::hardware::resources::{Fabric, Resources, ResourcesError, pieces, registers};
+use crate::units::mul;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -123,5 +125,46 @@ impl EngineForm for Flexible {
             "fill_drain" | "feature_port" => vec![twice("distribution words", |a| &mut a.distribution_words)],
             _ => Vec::new(),
         }
+    }
+
+    /// Composed: a Benes network of 2 x 2 switches for the words, multipliers that hold a weight, a tree of registered
+    /// adders that each choose between their children and a neighbour, and an accumulator on every output line. Sparse,
+    /// a prefix sum over the bitmap says which words are needed.
+    fn resources(&self, _: &str, fabric: &Fabric) -> Result<Resources, ResourcesError> {
+        let [multipliers, words, lines] =
+            [self.multipliers, self.distribution_words, self.output_lines].map(u64::from);
+        let widths = fabric.widths;
+        let (word, accumulator) = (
+            u64::from(widths.weight.max(widths.activation)),
+            u64::from(widths.accumulator),
+        );
+        let levels = |n: u64| u64::from(n.next_power_of_two().trailing_zeros());
+        let stages = (2 * levels(words)).saturating_sub(1);
+        let moved = mul(mul(words, stages)?, word)?;
+        let network = Resources::logic(moved, moved);
+        let products = fabric.products(1, 1)?.times(multipliers)?;
+        let operands = registers(
+            multipliers,
+            u64::from(widths.weight) + u64::from(widths.activation),
+        )?;
+        // an adder and the choice of its operands take two tables a bit
+        let adder = Resources::logic(2 * accumulator, accumulator);
+        let tree = adder.times(multipliers - 1)?;
+        // a line ends a run of adders
+        let choice = pieces::mux(multipliers.div_ceil(lines), accumulator)?;
+        let line = Resources::logic(choice, 0).plus(Resources::logic(accumulator, accumulator))?;
+        let bitmap = if self.sparse {
+            mul(multipliers, levels(multipliers))?
+        } else {
+            0
+        };
+        Ok(Resources::sum(&[
+            network,
+            products,
+            operands,
+            tree,
+            line.times(lines)?,
+            Resources::logic(bitmap, bitmap),
+        ])?)
     }
 }

@@ -24,7 +24,7 @@ pub use systolic::{Dataflow, Systolic};
 use super::Engine;
 use super::raw::{RawProfile, RawSourced};
 use super::read::Reader;
-use super::resources::{Family, Multiplier, Resources, ResourcesError, Widths};
+use super::resources::{Fabric, Resources, ResourcesError};
 use crate::compression::encoding::Encoding;
 use crate::units::{Area, Frequency};
 use bit_fusion::RawBitFusion;
@@ -58,16 +58,8 @@ trait EngineForm {
     /// engine with the change.
     fn changes(&self, cause: &str) -> Vec<(String, EngineKind)>;
 
-    /// What its PEs take of an FPGA. `name` is the engine's, for errors; an engine without an FPGA form refuses.
-    fn resources(
-        &self,
-        name: &str,
-        _: Family,
-        _: Widths,
-        _: Multiplier,
-    ) -> Result<Resources, ResourcesError> {
-        Err(ResourcesError::UnknownArray { engine: name.into() })
-    }
+    /// What its PEs take of an FPGA. `name` is the engine's, for errors.
+    fn resources(&self, name: &str, fabric: &Fabric) -> Result<Resources, ResourcesError>;
 }
 
 /// An engine with one count doubled, and the change in words: `banks 4 → 8`.
@@ -248,14 +240,8 @@ impl EngineKind {
         self.form().changes(cause)
     }
 
-    pub(super) fn resources(
-        &self,
-        name: &str,
-        family: Family,
-        widths: Widths,
-        multiplier: Multiplier,
-    ) -> Result<Resources, ResourcesError> {
-        self.form().resources(name, family, widths, multiplier)
+    pub(super) fn resources(&self, name: &str, fabric: &Fabric) -> Result<Resources, ResourcesError> {
+        self.form().resources(name, fabric)
     }
 }
 

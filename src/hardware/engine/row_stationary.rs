@@ -3,7 +3,7 @@
 use super::{EngineForm, EngineKind, doubled};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
-use crate::hardware::resources::{Family, Multiplier, Resources, ResourcesError, Widths, dense_pe};
+use crate::hardware::resources::{Fabric, Resources, ResourcesError};
 use crate::units::{Capacity, add, mul};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -233,14 +233,8 @@ impl EngineForm for RowStationary {
         }
     }
 
-    fn resources(
-        &self,
-        _: &str,
-        family: Family,
-        widths: Widths,
-        multiplier: Multiplier,
-    ) -> Result<Resources, ResourcesError> {
-        let mac = dense_pe(family, widths, multiplier);
+    fn resources(&self, _: &str, fabric: &Fabric) -> Result<Resources, ResourcesError> {
+        let (mac, widths) = (fabric.mac(), fabric.widths);
         // a look-up table is a RAM of 64 bits
         let file = |words: u32, bits: u32| mul(u64::from(words).div_ceil(64), bits.into());
         let files = add(

@@ -4,6 +4,8 @@
 use super::{EngineForm, EngineKind, doubled};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
+use crate::hardware::resources::{Fabric, Resources, ResourcesError, pieces, registers};
+use crate::units::{add, mul};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -183,5 +185,37 @@ impl EngineForm for Scatter {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Composed: an outer product of multipliers, index adders for the coordinates of operands and products, a crossbar
+    /// with an arbiter before the banks, their queues, and double-buffered accumulators in look-up tables.
+    fn resources(&self, _: &str, fabric: &Fabric) -> Result<Resources, ResourcesError> {
+        let [weights, activations, banks] = [self.weights, self.activations, self.banks].map(u64::from);
+        let [weight, activation, accumulator] = [
+            fabric.widths.weight,
+            fabric.widths.activation,
+            fabric.widths.accumulator,
+        ]
+        .map(u64::from);
+        let (operands, products) = (add(weights, activations)?, mul(weights, activations)?);
+        let address = u64::from(self.accumulators.next_power_of_two().trailing_zeros()).max(1);
+        let entry = weight + activation + address;
+        let held = registers(weights, weight)?.plus(registers(activations, activation)?)?;
+        let coordinates = Resources::logic(address, address).times(add(operands, products)?)?;
+        let crossbar = pieces::crossbar(products, banks, entry)?;
+        // does a product want this bank, and does an earlier one
+        let arbiter = mul(2, mul(products, banks)?)?;
+        let per_bank = u64::from(self.accumulators).div_ceil(banks);
+        let tables = mul(2, mul(per_bank.div_ceil(64), accumulator)?)?;
+        let bank = Resources::logic(add(tables, weight + activation)?, 0);
+        let bank = bank.plus(pieces::queue(entry, self.queue_depth))?;
+        let pe = Resources::sum(&[
+            fabric.products(weights, activations)?,
+            held,
+            coordinates,
+            Resources::logic(add(crossbar, arbiter)?, 0),
+            bank.times(banks)?,
+        ])?;
+        Ok(pe.times(mul(self.rows.into(), self.cols.into())?)?)
     }
 }

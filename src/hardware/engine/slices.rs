@@ -3,9 +3,7 @@
 use super::{EngineForm, EngineKind};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
-use crate::hardware::resources::{
-    Decoder, Family, Multiplier, Resources, ResourcesError, Widths, dense_pe, sparse_pe,
-};
+use crate::hardware::resources::{Decoder, Fabric, Resources, ResourcesError, sparse_pe};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -464,14 +462,8 @@ impl EngineForm for Slices {
         changes
     }
 
-    fn resources(
-        &self,
-        name: &str,
-        family: Family,
-        widths: Widths,
-        multiplier: Multiplier,
-    ) -> Result<Resources, ResourcesError> {
-        let mac = dense_pe(family, widths, multiplier);
+    fn resources(&self, name: &str, fabric: &Fabric) -> Result<Resources, ResourcesError> {
+        let mac = fabric.mac();
         // only row-interleaved PEs have a queue: contiguous slices run free until the layer's end
         let fifo_depth = match (self.synchronisation, self.partition) {
             (Synchronisation::Fifo { depth }, Partition::RowInterleaved) => depth,
@@ -484,7 +476,7 @@ impl EngineForm for Slices {
                     index_bits: bits.into(),
                     fifo_depth,
                 };
-                sparse_pe(family, widths, decoder, multiplier)
+                sparse_pe(fabric.family, fabric.widths, decoder, fabric.multiplier)
             }
             Some(_) => {
                 return Err(ResourcesError::UnknownDecoder { engine: name.into() });

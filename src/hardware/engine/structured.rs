@@ -3,6 +3,8 @@
 use super::{EngineForm, EngineKind, doubled};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
+use crate::hardware::resources::{Fabric, Resources, ResourcesError, pieces, registers};
+use crate::units::mul;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -136,5 +138,29 @@ impl EngineForm for Structured {
             ],
             _ => Vec::new(),
         }
+    }
+
+    /// Composed: dot-product units, and before each multiplier the choice of an activation of the group.
+    fn resources(&self, _: &str, fabric: &Fabric) -> Result<Resources, ResourcesError> {
+        let [keep, group, rows, cols, lanes] =
+            [self.keep, self.group, self.rows, self.cols, self.lanes].map(u64::from);
+        let widths = fabric.widths;
+        // a weight meets every position; an activation every channel only if none is chosen
+        let dots = if keep < group {
+            fabric.dots(lanes, 1, cols)?.times(rows)?
+        } else {
+            fabric.dots(lanes, rows, cols)?
+        };
+        let choice = if keep < group {
+            pieces::mux(group, widths.activation.into())?
+        } else {
+            0
+        };
+        let choices = Resources::logic(mul(choice, mul(lanes, mul(rows, cols)?)?)?, 0);
+        let index = u64::from((self.group - self.keep.min(self.group)).min(1))
+            * u64::from(self.group.next_power_of_two().trailing_zeros());
+        let weights = registers(mul(lanes, rows)?, u64::from(widths.weight) + index)?;
+        let inputs = registers(mul(mul(lanes / keep, group)?, cols)?, widths.activation.into())?;
+        Ok(Resources::sum(&[dots, choices, weights, inputs])?)
     }
 }

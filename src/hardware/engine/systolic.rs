@@ -3,8 +3,8 @@
 use super::{EngineForm, EngineKind};
 use crate::compression::encoding::Encoding;
 use crate::hardware::read::{MAX_COUNT, Reader};
-use crate::hardware::resources::{Family, Multiplier, Resources, ResourcesError, Widths, dense_pe};
-use crate::units::{add, mul};
+use crate::hardware::resources::{Fabric, Resources, ResourcesError, registers};
+use crate::units::mul;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -147,20 +147,16 @@ impl EngineForm for Systolic {
         }
     }
 
-    fn resources(
-        &self,
-        _: &str,
-        family: Family,
-        widths: Widths,
-        multiplier: Multiplier,
-    ) -> Result<Resources, ResourcesError> {
-        let mac = dense_pe(family, widths, multiplier);
-        // operands are registered and passed on to the neighbour
-        let operands = u64::from(widths.weight) + u64::from(widths.activation);
-        let pe = Resources {
-            ff: add(mac.ff, operands)?,
-            ..mac
+    fn resources(&self, _: &str, fabric: &Fabric) -> Result<Resources, ResourcesError> {
+        let [rows, cols] = [self.rows, self.cols].map(u64::from);
+        // which PEs meet the same operand, and so may share a DSP slice
+        let macs = match self.dataflow {
+            Dataflow::OutputStationary => fabric.macs(cols, rows)?,
+            Dataflow::WeightStationary => fabric.macs(cols, 1)?.times(rows)?,
+            Dataflow::InputStationary => fabric.macs(1, cols)?.times(rows)?,
         };
-        Ok(pe.times(mul(self.rows.into(), self.cols.into())?)?)
+        // operands are registered and passed on to the neighbour
+        let operands = u64::from(fabric.widths.weight) + u64::from(fabric.widths.activation);
+        Ok(macs.plus(registers(mul(rows, cols)?, operands)?)?)
     }
 }

@@ -3,7 +3,7 @@
 use super::figures::Reader;
 use crate::compression::encoding::Encoding;
 use crate::hardware::raw::{RawMemory, RawProfile, RawTensor};
-use crate::hardware::{Memory, MemoryKind, TensorKind};
+use crate::hardware::{FpgaMemory, Memory, MemoryKind, TensorKind};
 use crate::units::Capacity;
 use toml::Spanned;
 
@@ -41,6 +41,7 @@ impl Reader {
         }
         let memories: Vec<_> = raw.memories.iter().map(|m| self.memory(m.get_ref())).collect();
         let memories: Vec<Memory> = memories.into_iter().collect::<Option<_>>()?;
+        self.fpga_memories(raw);
         self.homes(raw, &memories);
         self.banks(raw, &memories);
         Some(memories)
@@ -51,6 +52,8 @@ impl Reader {
         let bits_per_cycle = self.sourced_count(&raw.bits_per_cycle, "`bits-per-cycle`");
         let read_per_bit = self.sourced(&raw.read_per_bit);
         let write_per_bit = self.sourced(&raw.write_per_bit);
+        let fpga_memory = raw.buffer.as_ref().and_then(|b| b.fpga_memory.as_ref());
+        let fpga_memory = fpga_memory.map_or(FpgaMemory::Bram, |m| *m.get_ref());
         let (kind, holds) = match (&raw.buffer, &raw.dram) {
             (Some(buffer), None) => {
                 let capacity = self.capacity(&buffer.capacity);
@@ -101,6 +104,7 @@ impl Reader {
             kind: kind?,
             bits_per_cycle: bits_per_cycle?,
             holds: holds?,
+            fpga_memory,
             read_per_bit: read_per_bit?,
             write_per_bit: write_per_bit?,
         })
@@ -174,6 +178,33 @@ impl Reader {
                     format!("no on-chip memory holds the {word}"),
                     format!("add \"{word}\" to the `holds` of a buffer"),
                 );
+            }
+        }
+    }
+
+    /// What a memory is made of is asked of FPGAs only, and of what the part has.
+    fn fpga_memories(&mut self, raw: &RawProfile) {
+        for memory in &raw.memories {
+            let Some(kind) = memory
+                .get_ref()
+                .buffer
+                .as_ref()
+                .and_then(|b| b.fpga_memory.as_ref())
+            else {
+                continue;
+            };
+            match &raw.fpga {
+                None => self.fault(
+                    kind.span(),
+                    "a memory has an `fpga-memory`, but the profile has no `[fpga]`",
+                    "add `[fpga]` with the part and its resources, or leave `fpga-memory` out",
+                ),
+                Some(fpga) if *kind.get_ref() == FpgaMemory::Uram && fpga.uram == 0 => self.fault(
+                    kind.span(),
+                    format!("the part `{}` has no UltraRAM", fpga.part.value.get_ref()),
+                    "write \"bram\", \"lutram\" or \"auto\", or correct `uram` of `[fpga]`",
+                ),
+                Some(_) => {}
             }
         }
     }

@@ -3,7 +3,8 @@
 mod figures;
 mod memories;
 
-use super::raw::{RawEnergy, RawFpga, RawMac, RawProfile};
+use super::raw::{RawEnergy, RawFpga, RawMac, RawMultiplier, RawProfile};
+use super::resources::Multiplier;
 use super::{EnergyTable, Fpga, MacEnergy, Profile, SiliconArea, Sourced};
 use crate::document::{Faults, Source};
 use figures::MAX_BITS;
@@ -166,6 +167,14 @@ impl Reader {
             ff: ff?,
             bram18: raw.bram18,
             uram: raw.uram,
+            dsp_packing: raw.dsp_packing.unwrap_or(false),
+            multiplier: match raw.multiplier {
+                None | Some(RawMultiplier::Dsp) => Multiplier::Dsp {
+                    packed_accumulator: true,
+                },
+                Some(RawMultiplier::Lut) => Multiplier::Lut,
+                Some(RawMultiplier::Shift) => Multiplier::Shift,
+            },
         })
     }
 }

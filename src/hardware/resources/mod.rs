@@ -4,12 +4,24 @@
 //! `tests/data/fpga_synthesis_points.csv`). DSP and block RAM counts are exact on all of them. Look-up tables and
 //! flip-flops are within 15 % on average; they leave out control, the memory controller and routing, so a design
 //! near the limit of these two may fail to close.
+//!
+//! Systolic arrays and slices are those PEs, repeated. The forms of all other engines are *composed* of the same pieces
+//! and of adder trees, multiplexers and queues ([`mod@self`]'s `pieces`): no such engine was synthesised as a whole.
+
+mod fabric;
+mod memory;
+mod packing;
+pub(super) mod pieces;
+
+pub use fabric::Fabric;
+pub(super) use fabric::registers;
+pub use memory::{bram18, bram36, lutram, uram};
+pub use packing::{Packing, packing};
+pub use pieces::xnor_popcount;
 
 use super::{Engine, Fpga, MemoryKind, Profile};
 use crate::units::{Overflow, add, mul};
-
-/// Depth and width of an 18-kbit block RAM half in each of its shapes.
-const BRAM18_SHAPES: [(u64, u64); 6] = [(16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36)];
+use std::fmt;
 
 /// The FPGA families whose forms are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +46,14 @@ impl Family {
             None // an xcku or xcvu part without a `p` is UltraScale, whose slices differ
         }
     }
+
+    /// Bits of the wider operand of a DSP slice; the narrower takes 18.
+    const fn wide_port(self) -> u32 {
+        match self {
+            Self::Series7 => 25,
+            Self::UltraScalePlus => 27,
+        }
+    }
 }
 
 /// What multiplies in a PE.
@@ -46,6 +66,8 @@ pub enum Multiplier {
     },
     /// Look-up tables only.
     Lut,
+    /// Shifters: weights are signed powers of two, a sign and an exponent.
+    Shift,
 }
 
 /// Widths of a PE in bits, each 1 to 64.
@@ -120,6 +142,37 @@ pub enum Resource {
     Uram,
 }
 
+impl Resource {
+    /// All of them, in the order of data sheets.
+    pub const ALL: [Self; 5] = [Self::Dsp, Self::Lut, Self::Ff, Self::Bram18, Self::Uram];
+
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dsp => "DSP",
+            Self::Lut => "LUT",
+            Self::Ff => "FF",
+            Self::Bram18 => "BRAM18",
+            Self::Uram => "URAM",
+        }
+    }
+}
+
+impl Resources {
+    /// The count of one resource.
+    #[must_use]
+    pub const fn of(self, resource: Resource) -> u64 {
+        match resource {
+            Resource::Dsp => self.dsp,
+            Resource::Lut => self.lut,
+            Resource::Ff => self.ff,
+            Resource::Bram18 => self.bram18,
+            Resource::Uram => self.uram,
+        }
+    }
+}
+
 /// What a design takes of a part.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Feasibility {
@@ -144,35 +197,57 @@ impl Feasibility {
             bram18: fpga.bram18,
             uram: fpga.uram,
         };
-        let pairs = [
-            (Resource::Dsp, used.dsp, available.dsp),
-            (Resource::Lut, used.lut, available.lut),
-            (Resource::Ff, used.ff, available.ff),
-            (Resource::Bram18, used.bram18, available.bram18),
-            (Resource::Uram, used.uram, available.uram),
-        ];
-        let portion = |used: u64, available: u64| {
-            if used == 0 {
-                0.0
-            } else {
-                used as f64 / available as f64
-            }
+        let portion = |r: Resource| match used.of(r) {
+            0 => 0.0,
+            used => used as f64 / available.of(r) as f64,
         };
-        let mut binding = (Resource::Dsp, portion(used.dsp, available.dsp));
-        for (resource, used, available) in pairs {
-            let portion = portion(used, available);
+        let mut binding = (Resource::Dsp, portion(Resource::Dsp));
+        for resource in Resource::ALL {
+            let portion = portion(resource);
             if portion > binding.1 {
                 binding = (resource, portion);
             }
         }
-        let fits = pairs.iter().all(|&(_, used, available)| used <= available);
         Self {
             used,
             available,
             binding: binding.0,
             binding_portion: binding.1.is_finite().then_some(binding.1),
-            fits,
+            fits: Resource::ALL.iter().all(|&r| used.of(r) <= available.of(r)),
         }
+    }
+
+    /// The resources of which the part has too few, in the order of [`Resource::ALL`]; none if the design fits.
+    pub fn short(&self) -> impl Iterator<Item = Resource> + '_ {
+        let short = |r: &Resource| self.used.of(*r) > self.available.of(*r);
+        Resource::ALL.into_iter().filter(short)
+    }
+}
+
+/// What fits, or what is missing: `fits: DSP binds, 192 of 220 (87 %)`, `does not fit: needs 300 DSP, the part has 220`.
+impl fmt::Display for Feasibility {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let binding = self.binding;
+        if self.fits {
+            let portion = 100.0 * self.binding_portion.unwrap_or(0.0);
+            let (used, available) = (self.used.of(binding), self.available.of(binding));
+            return write!(
+                f,
+                "fits: {} binds, {used} of {available} ({portion:.0} %)",
+                binding.name()
+            );
+        }
+        f.write_str("does not fit: needs ")?;
+        for (i, resource) in self.short().enumerate() {
+            let (used, name, available) = (
+                self.used.of(resource),
+                resource.name(),
+                self.available.of(resource),
+            );
+            let comma = if i > 0 { "; " } else { "" };
+            write!(f, "{comma}{used} {name}, the part has {available}")?;
+        }
+        write!(f, "; {} binds", binding.name())
     }
 }
 
@@ -201,30 +276,32 @@ pub enum ResourcesError {
         /// The engine.
         engine: String,
     },
-    /// An array whose forms are not known.
-    #[error(
-        "engine `{engine}`: the resources of its array are not known: those of `systolic` and `slices` are"
-    )]
-    UnknownArray {
-        /// The engine.
-        engine: String,
-    },
     /// A count left the range of `u64`.
     #[error(transparent)]
     Overflow(#[from] Overflow),
 }
 
 impl Profile {
-    /// The resources that `engine` takes with all buffers of this profile. The engines of an FPGA profile are
-    /// alternatives, one bitstream each: they do not share the part.
+    /// The resources that `engine` takes with all buffers of this profile, at the profile's widths, see
+    /// [`Self::resources_at`].
+    ///
+    /// # Errors
+    /// As [`Self::resources_at`].
+    pub fn resources(&self, engine: &Engine) -> Result<Feasibility, ResourcesError> {
+        self.resources_at(engine, self.weight_bits)
+    }
+
+    /// The resources that `engine` takes with all buffers of this profile, its PEs built for weights of `weight_bits`
+    /// bits. The engines of an FPGA profile are alternatives, one bitstream each: they do not share the part.
     ///
     /// Every PE multiplies `weight_bits` × `activation_bits` of the profile. Accumulators are taken to be packed
-    /// into the DSP slices, as vendor tools do.
+    /// into the DSP slices, as vendor tools do, unless several products share one (`dsp-packing`). Buffers keep their
+    /// capacity and ports.
     ///
     /// # Errors
     /// If the profile is no FPGA, if the forms of its part or of the engine's decoder are not known, or if a
     /// count overflows.
-    pub fn resources(&self, engine: &Engine) -> Result<Feasibility, ResourcesError> {
+    pub fn resources_at(&self, engine: &Engine, weight_bits: u32) -> Result<Feasibility, ResourcesError> {
         let Some(fpga) = &self.fpga else {
             return Err(ResourcesError::NotAnFpga {
                 profile: self.name.clone(),
@@ -232,19 +309,22 @@ impl Profile {
         };
         let part = &fpga.part.value;
         let family = Family::of(part).ok_or_else(|| ResourcesError::UnknownPart { part: part.clone() })?;
-        let widths = Widths {
-            weight: self.weight_bits,
-            activation: self.activation_bits,
-            accumulator: self.accumulator_bits,
+        let fabric = Fabric {
+            family,
+            widths: Widths {
+                weight: weight_bits.clamp(1, 64),
+                activation: self.activation_bits,
+                accumulator: self.accumulator_bits,
+            },
+            multiplier: fpga.multiplier,
+            packing: fpga.dsp_packing,
         };
-        let multiplier = Multiplier::Dsp {
-            packed_accumulator: true,
-        };
-        let mut used = engine.kind.resources(&engine.name, family, widths, multiplier)?;
+        let mut used = engine.kind.resources(&engine.name, &fabric)?;
         for memory in &self.memories {
             if let MemoryKind::Buffer { capacity, .. } = memory.kind {
                 let width = memory.bits_per_cycle.value;
-                used.bram18 = add(used.bram18, bram18(capacity.bits().div_ceil(width), width)?)?;
+                let shape = (capacity.bits().div_ceil(width), width);
+                used = used.plus(memory::buffer(memory.fpga_memory, family, fpga, shape)?)?;
             }
         }
         Ok(Feasibility::of(used, fpga))
@@ -259,10 +339,7 @@ pub fn dsp_per_pe(family: Family, weight_bits: u32, activation_bits: u32) -> u64
     if small <= 1 || large <= 4 {
         return 0;
     }
-    let wide = match family {
-        Family::Series7 => 25,
-        Family::UltraScalePlus => 27,
-    };
+    let wide = family.wide_port();
     // a slice that is not the last in its row multiplies one bit less: its operand is unsigned
     let pieces = |bits: u32, width: u32| {
         if bits <= width {
@@ -275,25 +352,13 @@ pub fn dsp_per_pe(family: Family, weight_bits: u32, activation_bits: u32) -> u64
     grid(pieces(large, wide), pieces(small, 18)).min(grid(pieces(large, 18), pieces(small, wide)))
 }
 
-/// Block RAM halves of a memory of `words` words of `bits` bits: the cheapest of the six shapes, tiled.
-///
-/// # Errors
-/// If the count overflows.
-pub fn bram18(words: u64, bits: u64) -> Result<u64, Overflow> {
-    let mut best = u64::MAX;
-    for (depth, width) in BRAM18_SHAPES {
-        best = best.min(mul(words.div_ceil(depth), bits.div_ceil(width))?);
-    }
-    Ok(best)
-}
-
 /// One multiply-accumulate PE.
 #[must_use]
 pub fn dense_pe(family: Family, widths: Widths, multiplier: Multiplier) -> Resources {
     let accumulator = u64::from(widths.accumulator);
     let dsp = match multiplier {
         Multiplier::Dsp { .. } => dsp_per_pe(family, widths.weight, widths.activation),
-        Multiplier::Lut => 0,
+        Multiplier::Lut | Multiplier::Shift => 0,
     };
     let packed = matches!(
         multiplier,
@@ -303,7 +368,12 @@ pub fn dense_pe(family: Family, widths: Widths, multiplier: Multiplier) -> Resou
     );
     match (dsp, packed) {
         (0, _) => {
-            let lut = accumulator + lut_multiplier(family, widths);
+            let product = if multiplier == Multiplier::Shift && widths.weight > 1 {
+                pieces::shifter(widths)
+            } else {
+                pieces::lut_multiplier(family, widths)
+            };
+            let lut = accumulator + product;
             Resources {
                 lut,
                 ff: accumulator,
@@ -327,12 +397,11 @@ pub fn dense_pe(family: Family, widths: Widths, multiplier: Multiplier) -> Resou
 /// and the multiply-accumulate.
 #[must_use]
 pub fn sparse_pe(family: Family, widths: Widths, decoder: Decoder, multiplier: Multiplier) -> Resources {
-    let [weight, activation, accumulator, index, depth] = [
+    let [weight, activation, accumulator, index] = [
         widths.weight,
         widths.activation,
         widths.accumulator,
         decoder.index_bits,
-        decoder.fifo_depth,
     ]
     .map(u64::from);
     let mac = dense_pe(family, widths, multiplier);
@@ -342,18 +411,7 @@ pub fn sparse_pe(family: Family, widths: Widths, decoder: Decoder, multiplier: M
     } else {
         8 * activation.div_ceil(7) * (1 << (index.min(16) - 6))
     };
-    let entry = weight + index;
-    // entries in LUT RAM; pointers and flags fitted to the synthesis points
-    let queue = match depth {
-        0 | 1 => 0,
-        2..=4 => 4 * entry.div_ceil(6) + 13,
-        _ => 4 * entry.div_ceil(6) * depth.div_ceil(32) + 23,
-    };
-    let queue_ff = match depth {
-        0 => 0,
-        1 => entry + 1,
-        _ => 4 * u64::from(depth.next_power_of_two().trailing_zeros()) + 1,
-    };
+    let queue = pieces::queue(weight + index, decoder.fifo_depth);
     // a packed slice takes in the weight's register and the accumulator
     let packed = mac.dsp > 0 && mac.ff == 0;
     let registers = if packed {
@@ -361,24 +419,11 @@ pub fn sparse_pe(family: Family, widths: Widths, decoder: Decoder, multiplier: M
     } else {
         accumulator + weight + activation
     };
-    let lut = mac.lut + window + index.min(4) + queue;
+    let lut = mac.lut + window + index.min(4) + queue.lut;
     Resources {
         dsp: mac.dsp,
         lut,
-        ff: index + 1 + registers + queue_ff,
+        ff: index + 1 + registers + queue.ff,
         ..Resources::default()
-    }
-}
-
-/// A multiplier of look-up tables: 4.8 (`UltraScale+`) or 4.0 (7 series) tables a bit product, fitted; mean error
-/// 10 %, odd widths up to 50 %. One bit only gates the other operand into the adder.
-fn lut_multiplier(family: Family, widths: Widths) -> u64 {
-    let product = u64::from(widths.weight) * u64::from(widths.activation);
-    if widths.weight.min(widths.activation) <= 1 {
-        return 1;
-    }
-    match family {
-        Family::Series7 => 4 * product,
-        Family::UltraScalePlus => (48 * product).div_ceil(10),
     }
 }
