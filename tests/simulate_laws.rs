@@ -81,6 +81,7 @@ fn any_slices() -> impl Strategy<Value = Slices> {
                     Partition::Contiguous
                 },
                 index: Some(Encoding::RelativeIndex { bits }),
+                decode_bits_per_cycle: None,
                 synchronisation,
                 accumulators: None,
                 skip_zero_activations,

@@ -415,7 +415,7 @@ fn has_zero(value_bits: u32) -> bool {
 }
 
 /// Bits that tell `count` things apart, ⌈log2 count⌉; none for a single one.
-fn index_width(count: usize) -> u32 {
+pub(crate) fn index_width(count: usize) -> u32 {
     count.max(1).next_power_of_two().trailing_zeros()
 }
 

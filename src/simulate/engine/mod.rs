@@ -11,7 +11,7 @@ mod structured;
 mod systolic;
 
 pub use row_stationary::{LoopForm, RowStationaryMapping};
-pub use slices::{Expectation, SliceEntries, expected, slice_entries};
+pub use slices::{SliceEntries, slice_entries};
 pub use systolic::{Accesses, Folds, nm_products, row_wise_products};
 
 use super::cost::{Causes, StoredBits};
