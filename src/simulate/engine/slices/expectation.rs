@@ -65,6 +65,8 @@ struct Streams {
     lines: [f64; 3],
     /// Index bits of a PE beside those of its entries: least, mean and most.
     beside: [f64; 3],
+    /// Their standard deviation, where they are random.
+    deviation: f64,
     once: u64,
 }
 
@@ -97,23 +99,43 @@ impl Streams {
                 rows: high,
                 cols: wide,
             } => over(&|slice| slice.blocks(high.min(rows), wide)),
-            Decoder::Rice => [rice_bits(slice, density); 3],
+            Decoder::Rice => [rice_bits(slice, density).0; 3],
             Decoder::None | Decoder::Relative(_) | Decoder::Coordinate => [0.0; 3],
         };
         Self {
             entry_bits: entry_bits(decoder, rows, cols, pes),
             lines,
             beside,
+            deviation: if decoder == Decoder::Rice {
+                rice_bits(slice, density).1
+            } else {
+                0.0
+            },
             once: if decoder == Decoder::Rice { RICE_BITS } else { 0 },
         }
     }
 }
 
-/// Expected bits of the gaps of a slice under the parameter that makes them fewest.
-fn rice_bits(n: f64, q: f64) -> f64 {
+/// Mean and standard deviation of the bits of a slice's gaps, under the parameter k that makes them fewest.
+///
+/// A gap G has a quotient Q of 2^k, geometric, and an independent rest: a renewal process with reward 1 + k + Q.
+fn rice_bits(n: f64, q: f64) -> (f64, f64) {
+    let p = 1.0 - q;
     (0..1u32 << RICE_BITS)
-        .map(|k| n * q * f64::from(k + 1) + reaches(n, q, f64::from(k).exp2()))
-        .fold(f64::INFINITY, f64::min)
+        .map(|k| {
+            let (width, reach) = (f64::from(k + 1), f64::from(k).exp2());
+            let ratio = p.powf(reach);
+            let quotients = ratio / ((1.0 - ratio) * (1.0 - ratio));
+            let rest = (p / (q * q) - reach * reach * quotients).max(0.0);
+            let rate = q * (width + ratio / (1.0 - ratio));
+            let slope = 1.0 - rate * reach;
+            let variance = n * q * (slope * slope * quotients + rate * rate * rest);
+            (n * q * width + reaches(n, q, reach), variance.sqrt())
+        })
+        .fold(
+            (f64::INFINITY, 0.0),
+            |best, found| if found.0 < best.0 { found } else { best },
+        )
 }
 
 /// Expected Σ floor(zeros before a non-zero / `reach`) over the non-zeros of a slice of n positions: one at position i
@@ -201,11 +223,13 @@ impl<'a> Model<'a> {
         let (slices, streams, positions) = (self.slices, &self.streams, self.positions);
         let (lanes, each) = (f64::from(slices.macs_per_pe), f64::from(slices.cycles_per_entry));
         let barrier = slices.synchronisation == Synchronisation::Barrier;
-        let end = self.slots.quantile(match at {
+        let probability = match at {
             At::Mean => blom(self.pes),
             At::Low(p) | At::High(p) => p.powf(1.0 / self.pes),
-        });
-        let (lines, beside) = (at.of(streams.lines), at.of(streams.beside));
+        };
+        let end = self.slots.quantile(probability);
+        let random = streams.deviation * Normal::standard().inverse_cdf(probability);
+        let (lines, beside) = (at.of(streams.lines), (at.of(streams.beside) + random).max(0.0));
         let busy = |slots: f64, entries: f64| {
             let bits = entries * streams.entry_bits as f64 + beside;
             let decode = slices
