@@ -28,13 +28,17 @@ use super::decoder::{RICE_BITS, RiceBits, rice, width};
 use super::{Decoder, Stages};
 use crate::compression::Mask;
 use crate::hardware::{Slices, Synchronisation};
-use crate::simulate::count::{Portion, fit};
+use crate::simulate::count::{Portion, fit, round_up};
 use crate::simulate::{LayerWork, StoredBits, Weights};
 use crate::units::{Overflow, product};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 use std::collections::VecDeque;
 
 /// Columns of the pattern that stands for a density.
 const SAMPLE: u64 = 1024;
+
+/// Further patterns that say how far patterns lie apart.
+const FURTHER: u64 = 64;
 
 /// The most (PE, column) pairs that are counted at a time: 8 MB.
 const BLOCK: usize = 1 << 20;
@@ -136,48 +140,166 @@ pub(super) fn run(
             Stored::of(&held, layout, work.weight_bits)
         }
         Weights::Density(d) if decoder != Decoder::None && d < 1.0 => {
-            let all = u128::from(gemm.groups) * u128::from(gemm.k);
-            let columns = active.of_up(all).max(1);
-            let mut all_held = Stored::default();
-            for (rows, times) in block_sizes(slices, gemm.n) {
-                let sampled = sample_rows(rows, slices.pes.into());
-                let sample = SAMPLE.min(((1 << 20) / sampled).max(16)).min(gemm.k);
-                let alive = pseudo_random(sampled, sample, d);
-                let mask = &*decoder.stored(&alive);
-                let layout = Layout::new(
-                    slices,
-                    decoder,
-                    gemm.n,
-                    gemm.k,
-                    mask,
-                    &mut std::iter::once((0, sampled)),
-                );
-                let mut stored = vec![(0u128, 0u128); slices.pes as usize];
-                let part = Part {
-                    slices,
-                    layout,
-                    mask,
-                    alive: &alive,
-                    first: 0,
-                    rows: sampled,
-                }
-                .product(&|_| true, Some(&mut stored));
-                let whole =
-                    |v: u128| (v * u128::from(rows) * all).div_ceil(u128::from(sampled) * u128::from(sample));
-                totals.add(
-                    part.scale(columns, sample.into(), gemm.m.into(), rows.into(), sampled.into()),
-                    times.into(),
-                );
-                let found = Stored::of(&stored, layout, work.weight_bits);
-                all_held.entries += whole(found.entries) * u128::from(times);
-                all_held.codes += whole(found.codes) * u128::from(times);
-                all_held.widest += whole(found.widest) * u128::from(times);
-            }
-            all_held
+            sampled(slices, decoder, work, d, 0, &mut totals)
         }
         _ => dense(slices, decoder, work, active, activations, &mut totals),
     };
     finish(slices, decoder, work, totals, held)
+}
+
+/// Adds to `totals` what a pseudo-random pattern of a density does, scaled to the layer; what it stores, likewise.
+fn sampled(
+    slices: &Slices,
+    decoder: Decoder,
+    work: &LayerWork,
+    density: f64,
+    pattern: u64,
+    totals: &mut Totals,
+) -> Stored {
+    let gemm = work.nest.gemm();
+    let active = if slices.skip_zero_activations {
+        work.activation_density
+    } else {
+        1.0
+    };
+    let active = Portion::new(active);
+    let all = u128::from(gemm.groups) * u128::from(gemm.k);
+    let columns = active.of_up(all).max(1);
+    let mut all_held = Stored::default();
+    for (rows, times) in block_sizes(slices, gemm.n) {
+        let sampled = sample_rows(rows, slices.pes.into());
+        let sample = SAMPLE.min(((1 << 20) / sampled).max(16)).min(gemm.k);
+        let alive = pseudo_random(sampled, sample, density, pattern);
+        let mask = &*decoder.stored(&alive);
+        let layout = Layout::new(
+            slices,
+            decoder,
+            gemm.n,
+            gemm.k,
+            mask,
+            &mut std::iter::once((0, sampled)),
+        );
+        let mut stored = vec![(0u128, 0u128); slices.pes as usize];
+        let part = Part {
+            slices,
+            layout,
+            mask,
+            alive: &alive,
+            first: 0,
+            rows: sampled,
+        }
+        .product(&|_| true, Some(&mut stored));
+        let whole = |v: u128| (v * u128::from(rows) * all).div_ceil(u128::from(sampled) * u128::from(sample));
+        totals.add(
+            part.scale(columns, sample.into(), gemm.m.into(), rows.into(), sampled.into()),
+            times.into(),
+        );
+        let found = Stored::of(&stored, layout, work.weight_bits);
+        all_held.entries += whole(found.entries) * u128::from(times);
+        all_held.codes += whole(found.codes) * u128::from(times);
+        all_held.widest += whole(found.widest) * u128::from(times);
+    }
+    all_held
+}
+
+/// How often a layer is larger than its sample, the smaller of its parts counting.
+fn enlargement(slices: &Slices, work: &LayerWork, active: Portion) -> f64 {
+    let gemm = work.nest.gemm();
+    let all = u128::from(gemm.groups) * u128::from(gemm.k);
+    let columns = active.of_up(all).max(1) as f64;
+    let sizes = block_sizes(slices, gemm.n);
+    let most = sizes.iter().map(|&(rows, _)| rows).max().unwrap_or(1);
+    let sampled_rows = sample_rows(most, slices.pes.into());
+    let (mut run, mut whole) = (0.0, 0.0);
+    for (rows, times) in sizes {
+        let sample = SAMPLE
+            .min(((1 << 20) / sample_rows(rows, slices.pes.into())).max(16))
+            .min(gemm.k);
+        run = f64::max(run, sample as f64 * sampled_rows as f64);
+        whole += columns * rows as f64 * times as f64;
+    }
+    whole / run
+}
+
+/// The runs at both ends of the interval in which the cycles of a uniformly random mask lie with probability `level`.
+///
+/// Samples, each enlarged to the layer, say what to expect at its number of non-zeros (by linear regression on theirs)
+/// and how far samples of one number of non-zeros lie apart; a layer e times as large as a sample varies by 1/√e of
+/// that. The interval, by Student's t, is for both. The model's expectation is by one sample: where it lies outside, the
+/// interval reaches to it.
+pub(super) fn interval(
+    slices: &Slices,
+    decoder: Decoder,
+    work: &LayerWork,
+    density: f64,
+    level: f64,
+) -> Result<[ArrayRun; 2], Overflow> {
+    let active = Portion::new(if slices.skip_zero_activations {
+        work.activation_density
+    } else {
+        1.0
+    });
+    let e = enlargement(slices, work, active).max(1.0);
+    let mut middle = Totals::default();
+    let held = sampled(slices, decoder, work, density, 0, &mut middle);
+    let runs: Vec<(Totals, Stored)> = (1..=FURTHER)
+        .map(|pattern| {
+            let mut totals = Totals::default();
+            let held = sampled(slices, decoder, work, density, pattern, &mut totals);
+            (totals, held)
+        })
+        .collect();
+    let freedom = FURTHER as f64 - 2.0;
+    let t = StudentsT::new(0.0, 1.0, freedom).map_or(2.0, |t| t.inverse_cdf(0.5 + 0.5 * level));
+    let gemm = work.nest.gemm();
+    let columns = active.of_up(u128::from(gemm.groups) * u128::from(gemm.k)).max(1);
+    let known = density * (columns * u128::from(gemm.n) * u128::from(gemm.m)) as f64;
+    let ends = |of: &dyn Fn(&(Totals, Stored)) -> f64| {
+        let of: Vec<f64> = runs.iter().map(of).collect();
+        let kept: Vec<f64> = runs.iter().map(|(totals, _)| totals.useful as f64).collect();
+        let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+        let (of_mean, kept_mean) = (mean(&of), mean(&kept));
+        let product = |a: &[f64], am: f64, b: &[f64], bm: f64| -> f64 {
+            a.iter().zip(b).map(|(a, b)| (a - am) * (b - bm)).sum()
+        };
+        let with = product(&of, of_mean, &kept, kept_mean);
+        let of_kept = product(&kept, kept_mean, &kept, kept_mean);
+        let slope = if of_kept > 0.0 { with / of_kept } else { 0.0 };
+        let left = (product(&of, of_mean, &of, of_mean) - slope * with).max(0.0) / freedom;
+        let apart = known - kept_mean;
+        let doubt = 1.0 / e
+            + 1.0 / FURTHER as f64
+            + if of_kept > 0.0 {
+                apart * apart / of_kept
+            } else {
+                0.0
+            };
+        let (middle, reach) = (of_mean + slope * apart, t * (left * doubt).sqrt());
+        [middle - reach, middle + reach]
+    };
+    let cycles = ends(&|(totals, _)| totals.cycles as f64);
+    let stored = ends(&|(_, held)| held.entries as f64);
+    let end = |up: usize| {
+        let at = |expected: u128, ends: [f64; 2]| -> Result<u128, Overflow> {
+            let (end, expected) = (ends[up].max(0.0), expected as f64);
+            let whole = if up == 1 {
+                end.ceil().max(expected)
+            } else {
+                end.floor().min(expected)
+            };
+            round_up(whole).map(u128::from)
+        };
+        let totals = Totals {
+            cycles: at(middle.cycles, cycles)?,
+            ..middle
+        };
+        let held = Stored {
+            entries: at(held.entries, stored)?,
+            ..held
+        };
+        finish(slices, decoder, work, totals, held)
+    };
+    Ok([end(0)?, end(1)?])
 }
 
 /// What the PEs store.
@@ -516,13 +638,15 @@ fn sample_rows(rows: u64, pes: u64) -> u64 {
     }
 }
 
-/// A fixed pattern of the wanted density: position i is alive where a mixing function of i (the finaliser of
+/// One of many fixed patterns of the wanted density: position i is alive where a mixing function of i (the finaliser of
 /// `SplitMix64`) falls below it.
-fn pseudo_random(rows: u64, cols: u64, density: f64) -> Mask {
+fn pseudo_random(rows: u64, cols: u64, density: f64, pattern: u64) -> Mask {
     let threshold = (density * 18_446_744_073_709_551_615.0) as u64;
     let mut mask = Mask::empty(rows as usize, cols as usize);
     for i in 0..mask.len() {
-        let mut z = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut z = (i as u64 + 1)
+            .wrapping_add(pattern << 40)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mask.set(i, (z ^ (z >> 31)) < threshold);

@@ -55,16 +55,19 @@ impl ArrayEngine for Slices {
         name: &str,
     ) -> Result<Option<[ArrayRun; 2]>, SimulateError> {
         let decoder = decoder(self, work, name)?;
-        match (self.partition, work.weights) {
-            (Partition::Contiguous, Weights::Density(density))
-                if decoder != Decoder::None && density < 1.0 =>
-            {
-                expectation::interval(self, decoder, work, density, level)
-                    .map(Some)
-                    .map_err(SimulateError::overflow(work))
-            }
-            _ => Ok(None),
+        let Weights::Density(density) = work.weights else {
+            return Ok(None);
+        };
+        if decoder == Decoder::None || density >= 1.0 {
+            return Ok(None);
         }
+        let interval = match self.partition {
+            Partition::Contiguous => expectation::interval,
+            Partition::RowInterleaved => interleaved::interval,
+        };
+        interval(self, decoder, work, density, level)
+            .map(Some)
+            .map_err(SimulateError::overflow(work))
     }
 
     fn pes(&self) -> u64 {
