@@ -380,3 +380,40 @@ fn wrong_layers_are_refused() {
         "{error}"
     );
 }
+
+#[test]
+fn encodings_that_slices_cannot_read_are_refused() {
+    let work = work(common::gemm(2, 8, 8), Weights::Density(0.5));
+    for (index, partition, skips, cure) in [
+        (Encoding::Csr, Partition::RowInterleaved, false, "use `csc`"),
+        (
+            Encoding::Coordinate,
+            Partition::RowInterleaved,
+            true,
+            "do not skip",
+        ),
+        (
+            Encoding::NM { keep: 2, group: 4 },
+            Partition::Contiguous,
+            false,
+            "`structured`",
+        ),
+        (
+            Encoding::RelativeIndex { bits: 17 },
+            Partition::Contiguous,
+            false,
+            "out of range",
+        ),
+    ] {
+        let slices = Slices {
+            index: Some(index),
+            partition,
+            skip_zero_activations: skips,
+            ..slices(4)
+        };
+        let error = array(&work, &on(slices), 0, None)
+            .expect_err("refused")
+            .to_string();
+        assert!(error.contains(cure), "{error}");
+    }
+}

@@ -64,7 +64,7 @@ pub(crate) struct Stream {
 
 /// Bits that write the numbers below `count`.
 pub(crate) fn bits_for(count: usize) -> usize {
-    (0..).find(|&bits| 1usize << bits >= count).expect("a width")
+    (0..64).find(|&bits| 1usize << bits >= count).expect("a width")
 }
 
 /// The place of every block with a weight.

@@ -325,6 +325,19 @@ impl Slices {
     }
 }
 
+impl Slices {
+    /// The same with a decoder of twice the rate, if it has one.
+    fn faster_decoder(&self) -> Option<(String, Self)> {
+        let bits = self.decode_bits_per_cycle?;
+        let twice = bits.saturating_mul(2);
+        let slices = Self {
+            decode_bits_per_cycle: Some(twice),
+            ..self.clone()
+        };
+        Some((format!("decoder {bits} → {twice} bits a cycle"), slices))
+    }
+}
+
 impl EngineForm for Slices {
     fn encoding(&self) -> Encoding {
         self.index.unwrap_or(Encoding::Dense)
@@ -430,15 +443,8 @@ impl EngineForm for Slices {
                         },
                     );
                 }
-                if let Some(bits) = self.decode_bits_per_cycle {
-                    let twice = bits.saturating_mul(2);
-                    change(
-                        format!("decoder {bits} → {twice} bits a cycle"),
-                        Self {
-                            decode_bits_per_cycle: Some(twice),
-                            ..self.clone()
-                        },
-                    );
+                if let Some((what, slices)) = self.faster_decoder() {
+                    change(what, slices);
                 }
                 if let Some(Encoding::RelativeIndex { bits }) = self.index
                     && bits < 16

@@ -337,8 +337,12 @@ impl SliceSlots {
     fn of_blocks(size: (u64, u64), shape: (u64, u64), n: f64, pes: f64, q: f64, active: f64) -> Self {
         let p = 1.0 - q;
         // parts along one dimension: (length, how many)
-        let parts =
-            |size: u64, whole: u64| [(size, whole / size), (whole % size, u64::from(whole % size > 0))];
+        let parts = |size: u64, whole: u64| {
+            [
+                (size, whole / size),
+                (whole % size, u64::from(!whole.is_multiple_of(size))),
+            ]
+        };
         let mut stored = 0.0;
         for (high, down) in parts(size.0, shape.0) {
             for (wide, across) in parts(size.1, shape.1) {
@@ -460,8 +464,8 @@ mod tests {
                         zeros += 1;
                     }
                 }
-                let ones = mask.count_ones() as i32;
-                sum += f64::from(found) * q.powi(ones) * (1.0 - q).powi(n as i32 - ones);
+                let ones = f64::from(mask.count_ones());
+                sum += f64::from(found) * q.powf(ones) * (1.0 - q).powf(f64::from(n) - ones);
             }
             let found = reaches(n.into(), q, reach.into());
             assert!((found - sum).abs() < 1e-12, "{n} {q} {reach}: {found} {sum}");

@@ -510,9 +510,12 @@ struct Part<'a> {
     rows: u64,
 }
 
+/// Takes a column's number, each PE's entries and bits of codes in it, and its non-zeros.
+type ColumnVisit<'a> = dyn FnMut(u64, &[u32], &[u32], u64) + 'a;
+
 impl Part<'_> {
     /// Calls `column` with each column's number, each PE's entries and bits of codes in it, and its non-zeros, in order.
-    fn for_each_column(&self, column: &mut dyn FnMut(u64, &[u32], &[u32], u64)) {
+    fn for_each_column(&self, column: &mut ColumnVisit<'_>) {
         let (span, with_codes) = (self.layout.decoder.span(), self.layout.decoder == Decoder::Rice);
         let stored_zeros = matches!(self.layout.decoder, Decoder::Blocks { .. });
         let (pes, cols) = (self.slices.pes as usize, self.mask.cols());
@@ -543,10 +546,10 @@ impl Part<'_> {
                     nonzeros[j] += u64::from(!stored_zeros || self.alive.get(at));
                 });
             }
-            for j in 0..to - from {
+            for (j, &nonzeros) in nonzeros.iter().enumerate().take(to - from) {
                 let of = j * pes..(j + 1) * pes;
                 let codes = if with_codes { &codes[of.clone()] } else { &[] };
-                column((from + j) as u64, &entries[of], codes, nonzeros[j]);
+                column((from + j) as u64, &entries[of], codes, nonzeros);
             }
         }
     }
