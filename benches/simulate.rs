@@ -269,5 +269,13 @@ fn mapping(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, vgg16_masks, cost_curve, estimate, mapping, layers::layers, peak::peak);
+criterion_group!(
+    benches,
+    vgg16_masks,
+    cost_curve,
+    estimate,
+    mapping,
+    layers::layers,
+    peak::peak
+);
 criterion_main!(benches);

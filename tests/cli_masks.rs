@@ -187,11 +187,19 @@ fn models_draw_the_recipe_and_seeds_repeat() {
         }
     }
     assert!(sparse > 0, "no layer on the sparse engine");
+    // row-interleaved slices state one as well, scatter engines none
     run("eie-45nm", "uniform", "7", "e");
     for row in rows(&at.join("e/masks.csv")) {
+        let number = |column: &str| row[column].parse::<u64>().expect("a count");
+        let interval = number("interval_low")..=number("interval_high");
+        assert!(interval.contains(&number("mask_cycles")), "{row:?}");
+        assert!(interval.contains(&number("expected_cycles")), "{row:?}");
+    }
+    run("scnn-like-16nm", "uniform", "7", "f");
+    for row in rows(&at.join("f/masks.csv")) {
         assert!(
             row["interval_low"].is_empty(),
-            "row-interleaved slices state no interval"
+            "scatter engines state no interval"
         );
     }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout)] // a test says what it measured
 
 use cosparse::compression::encoding::{
-    EncodeError, Encoding, Layout, best_width, entries, entries_in, smallest,
+    EncodeError, Encoding, Layout, Random, best_width, entries, entries_in, smallest, smallest_expected_bits,
 };
 use cosparse::compression::pack::{PackError, PackedLayer, pack, unpack};
 use cosparse::compression::precision::{EqualInterval, Precision};
@@ -384,5 +384,108 @@ fn a_small_tensor_by_hand() {
             Encoding::NM { keep, group }.size(&mask, 2),
             Err(EncodeError::Parameter(_))
         ));
+    }
+}
+
+/// The mean over masks in which each position is alive at random equals the expectation within four standard errors
+/// (and a bit of 10⁵, where the spread is nothing). N of M is left out: random masks do not fit it.
+#[test]
+fn expected_bits_are_the_mean_over_random_masks() {
+    let draws = 300;
+    for (shape, (rows, cols)) in [(20, 25), (50, 500), (37, 101)].into_iter().enumerate() {
+        for (d, density) in [0.02f64, 0.1, 0.4, 0.8].into_iter().enumerate() {
+            let masks: Vec<Mask> = (0..draws)
+                .map(|draw| {
+                    let mut rng =
+                        rand_chacha::ChaCha8Rng::seed_from_u64(draw + 1000 * (4 * shape + d) as u64);
+                    let mut mask = Mask::empty(rows, cols);
+                    for i in 0..mask.len() {
+                        mask.set(i, rng.random_bool(density));
+                    }
+                    mask
+                })
+                .collect();
+            for value_bits in [4, 32] {
+                for encoding in Encoding::tried() {
+                    if matches!(encoding, Encoding::NM { .. }) {
+                        continue;
+                    }
+                    let sizes: Vec<f64> = masks
+                        .iter()
+                        .map(|mask| encoding.size(mask, value_bits).expect("any mask").bits() as f64)
+                        .collect();
+                    let mean = sizes.iter().sum::<f64>() / sizes.len() as f64;
+                    let squares: f64 = sizes.iter().map(|s| (s - mean).powi(2)).sum();
+                    let error = squares.sqrt() / sizes.len() as f64;
+                    let expected = encoding.expected_bits(Random {
+                        rows,
+                        cols,
+                        density,
+                        value_bits,
+                    });
+                    // pointers of a count at a power of two are of two widths; the best parameter of a stream is as
+                    // good as that of the mean, or better
+                    let slack = match encoding {
+                        Encoding::Csr | Encoding::Csc => 0.01 * mean,
+                        Encoding::GolombRice => 0.004 * mean,
+                        _ => 1e-5 * mean,
+                    };
+                    assert!(
+                        (mean - expected).abs() <= 4.0 * error + slack,
+                        "{encoding:?}, {rows} x {cols} at {density}, {value_bits} bits: {mean} ± {error}, expected {expected}"
+                    );
+                }
+            }
+        }
+    }
+    // 2 of 4 at its density is full: a value and two bits of place a slot
+    let two_of_four = Encoding::NM { keep: 2, group: 4 };
+    let at = |density| {
+        two_of_four.expected_bits(Random {
+            rows: 8,
+            cols: 64,
+            density,
+            value_bits: 4,
+        })
+    };
+    assert_eq!((at(0.5), at(0.25)), (256.0 * 6.0, 256.0 * 7.0));
+    assert!(at(0.6).is_infinite());
+}
+
+/// What the search of `codesign` asks a weight for size: the expectation by relative index beside the smallest of all.
+#[test]
+fn pricing_by_relative_index_beside_the_smallest() {
+    for (name, rows, cols) in [
+        ("conv1", 20, 25),
+        ("conv2", 50, 500),
+        ("fc1", 500, 800),
+        ("fc2", 10, 500),
+    ] {
+        for density in [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4] {
+            let at = |density, f: &dyn Fn(Random) -> f64| {
+                f(Random {
+                    rows,
+                    cols,
+                    density,
+                    value_bits: 4,
+                })
+            };
+            let relative = |random| {
+                (1..=12)
+                    .map(|bits| Encoding::RelativeIndex { bits }.expected_bits(random))
+                    .fold(f64::INFINITY, f64::min)
+            };
+            let slope = |f: &dyn Fn(Random) -> f64| {
+                (at(1.02 * density, f) - at(0.98 * density, f)) / (0.04 * density * (rows * cols) as f64)
+            };
+            let (r, s) = (at(density, &relative), at(density, &smallest_expected_bits));
+            println!(
+                "{name} {density}: relative {r:.0}, smallest {s:.0} ({:.3}); a weight {:.2}, {:.2} bits",
+                s / r,
+                slope(&relative),
+                slope(&smallest_expected_bits)
+            );
+            assert!(s <= r);
+        }
     }
 }

@@ -9,8 +9,10 @@ use cosparse::simulate::break_even::{Pair, curve, point_of_mask};
 
 const PAIR: Pair = Pair { dense: 0, sparse: 1 };
 const PORTIONS: [f64; 9] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
-/// The calibrated structure's own values.
-const MODEL: [f64; 9] = [0.076, 0.205, 0.364, 0.573, 0.861, 1.283, 1.967, 3.222, 5.922];
+/// The calibrated structure's own values. The calibration's closed form has 3.222 at 0.8 and 5.922
+/// at 0.9: it counts fillers behind the last non-zero of a slice, and slices as if the number of all non-zeros were not
+/// known.
+const MODEL: [f64; 9] = [0.076, 0.205, 0.364, 0.573, 0.861, 1.283, 1.967, 3.223, 5.931];
 const PES: [u64; 9] = [22, 53, 83, 113, 143, 173, 203, 232, 257];
 /// Bar heights of Fig. 4, ±0.02.
 const PUBLISHED: [f64; 9] = [0.06, 0.20, 0.33, 0.52, 0.79, 1.17, 1.88, 3.02, 6.56];

@@ -81,6 +81,7 @@ fn any_slices() -> impl Strategy<Value = Slices> {
                     Partition::Contiguous
                 },
                 index: Some(Encoding::RelativeIndex { bits }),
+                decode_bits_per_cycle: None,
                 synchronisation,
                 accumulators: None,
                 skip_zero_activations,
@@ -378,4 +379,41 @@ fn wrong_layers_are_refused() {
         error.to_string().contains("feature port has no meaning"),
         "{error}"
     );
+}
+
+#[test]
+fn encodings_that_slices_cannot_read_are_refused() {
+    let work = work(common::gemm(2, 8, 8), Weights::Density(0.5));
+    for (index, partition, skips, cure) in [
+        (Encoding::Csr, Partition::RowInterleaved, false, "use `csc`"),
+        (
+            Encoding::Coordinate,
+            Partition::RowInterleaved,
+            true,
+            "do not skip",
+        ),
+        (
+            Encoding::NM { keep: 2, group: 4 },
+            Partition::Contiguous,
+            false,
+            "`structured`",
+        ),
+        (
+            Encoding::RelativeIndex { bits: 17 },
+            Partition::Contiguous,
+            false,
+            "out of range",
+        ),
+    ] {
+        let slices = Slices {
+            index: Some(index),
+            partition,
+            skip_zero_activations: skips,
+            ..slices(4)
+        };
+        let error = array(&work, &on(slices), 0, None)
+            .expect_err("refused")
+            .to_string();
+        assert!(error.contains(cure), "{error}");
+    }
 }

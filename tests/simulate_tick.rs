@@ -12,6 +12,8 @@ use cosparse::hardware::{
 use cosparse::network::LoopNest;
 use cosparse::simulate::{ArrayRun, LayerWork, Spatial, Weights, array};
 use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use tick::contiguous::Ticked;
 
 fn nest() -> impl Strategy<Value = LoopNest> {
@@ -39,12 +41,19 @@ fn nest() -> impl Strategy<Value = LoopNest> {
         })
 }
 
-fn index() -> impl Strategy<Value = Option<Encoding>> {
-    prop_oneof![
+/// Encodings, and the index bits that a decoder reads a cycle.
+fn index() -> impl Strategy<Value = (Option<Encoding>, Option<u32>)> {
+    let encoding = prop_oneof![
         1 => Just(None),
         1 => Just(Some(Encoding::Bitmap)),
-        4 => (1..6u8).prop_map(|bits| Some(Encoding::RelativeIndex { bits })),
-    ]
+        3 => (1..6u8).prop_map(|bits| Some(Encoding::RelativeIndex { bits })),
+        1 => Just(Some(Encoding::Csr)),
+        1 => Just(Some(Encoding::Csc)),
+        1 => Just(Some(Encoding::Coordinate)),
+        2 => (1..5u32, 1..5u32).prop_map(|(rows, cols)| Some(Encoding::BlockMap { rows, cols })),
+        2 => Just(Some(Encoding::GolombRice)),
+    ];
+    (encoding, prop::option::of(1..9u32))
 }
 
 fn contiguous() -> impl Strategy<Value = Slices> {
@@ -63,7 +72,7 @@ fn contiguous() -> impl Strategy<Value = Slices> {
             pes,
             macs_per_pe,
             cycles_per_entry,
-            index,
+            (index, decode_bits_per_cycle),
             synchronisation,
             skip_zero_activations,
             feature_port,
@@ -72,6 +81,7 @@ fn contiguous() -> impl Strategy<Value = Slices> {
             macs_per_pe,
             cycles_per_entry,
             index,
+            decode_bits_per_cycle,
             synchronisation,
             skip_zero_activations,
             feature_port,
@@ -93,14 +103,33 @@ fn bits(mask: &Mask) -> Vec<bool> {
     (0..mask.len()).map(|i| mask.get(i)).collect()
 }
 
-/// A random mask of a layer's weights, its density from 0.02 to 1 by the square of a uniform draw.
+/// A random mask of a layer's weights: uniform, with rows from empty to full, or in runs, a third of the seeds each.
 fn weights_of(nest: &LoopNest, density: f64, seed: u64) -> Mask {
-    random_mask(
-        (nest.g * nest.k) as usize,
-        (nest.c * nest.r * nest.s) as usize,
-        density,
-        seed,
-    )
+    let (rows, cols) = ((nest.g * nest.k) as usize, (nest.c * nest.r * nest.s) as usize);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut mask = Mask::empty(rows, cols);
+    match seed % 3 {
+        0 => return random_mask(rows, cols, density, seed),
+        1 => {
+            for row in 0..rows {
+                let density = (density * rng.random_range(0.0..2.5)).min(1.0);
+                for col in 0..cols {
+                    mask.set(row * cols + col, rng.random_bool(density));
+                }
+            }
+        }
+        _ => {
+            let mut at = 0;
+            while at < mask.len() {
+                let (alive, run) = (rng.random_bool(density), rng.random_range(1..9));
+                for i in at..mask.len().min(at + run) {
+                    mask.set(i, alive);
+                }
+                at += run;
+            }
+        }
+    }
+    mask
 }
 
 fn same(run: &ArrayRun, ticked: &Ticked, slices: &Slices) -> Result<(), TestCaseError> {
@@ -109,6 +138,10 @@ fn same(run: &ArrayRun, ticked: &Ticked, slices: &Slices) -> Result<(), TestCase
     prop_assert_eq!(run.causes.total(), Ok(run.cycles));
     prop_assert_eq!(run.stored.weights, 16 * ticked.stored);
     prop_assert_eq!(run.bits.weights, 16 * ticked.taken);
+    if slices.partition == Partition::Contiguous {
+        prop_assert_eq!(run.stored.indices, ticked.index_stored);
+        prop_assert_eq!(run.bits.indices, ticked.index_read);
+    }
     prop_assert_eq!(run.decoded, if slices.index.is_some() { ticked.taken } else { 0 });
     // the roofline
     prop_assert!(run.cycles >= run.macs.div_ceil(run.peak));
@@ -177,7 +210,7 @@ proptest! {
             let x = if inputs.rows() == 1 { 0 } else { x };
             !slices.skip_zero_activations || inputs.get(x * inputs.cols() + row / nest.k as usize * products + col)
         };
-        let ticked = tick::contiguous::run(&slices, &bits(&mask), positions, &active);
+        let ticked = tick::contiguous::run(&slices, (&bits(&mask), mask.cols()), positions, &active);
         let run = array(&work(nest, Weights::Pattern(&mask)), &on(&slices), 0, Some(&inputs)).expect("a run");
         same(&run, &ticked, &slices)?;
     }
@@ -189,7 +222,7 @@ proptest! {
         let mask = weights_of(&nest, d * d, seed);
         let slices = Slices { skip_zero_activations: true, ..slices };
         let (alive, pes) = (bits(&mask), slices.pes as usize);
-        let stored: Vec<bool> = if slices.index.is_none() { vec![true; alive.len()] } else { alive.clone() };
+        let stored = tick::encoder::stored(&alive, mask.cols(), slices.index);
         let active = |x: usize, at: usize| {
             let pe = (0..pes).find(|i| at < (i + 1) * alive.len() / pes).expect("a slice");
             let slice = pe * alive.len() / pes..(pe + 1) * alive.len() / pes;
@@ -202,12 +235,16 @@ proptest! {
             before < now
         };
         let positions = nest.gemm().m as usize;
-        let ticked = tick::contiguous::run(&slices, &alive, positions, &active);
+        let mut ticked = tick::contiguous::run(&slices, (&alive, mask.cols()), positions, &active);
         let work = LayerWork { activation_density: eighths as f64 / 8.0, ..work(nest, Weights::Pattern(&mask)) };
         let run = array(&work, &on(&slices), 0, None).expect("a run");
         prop_assert_eq!(run.cycles, ticked.cycles);
         prop_assert_eq!(run.causes.total(), Ok(run.cycles));
         if slices.synchronisation != Synchronisation::Barrier {
+            if matches!(slices.index, Some(Encoding::BlockMap { .. })) {
+                // which of a block's positions are active is not known: of its weights the same portion as of all
+                ticked.useful = run.macs;
+            }
             same(&run, &ticked, &slices)?;
         }
     }
@@ -223,7 +260,13 @@ proptest! {
         by_density in any::<bool>(),
         accumulators in prop::option::of(1..4u32),
     ) {
-        let slices = Slices { partition: Partition::RowInterleaved, feature_port: None, accumulators, ..slices };
+        // what broadcast columns cannot be read from
+        let index = match slices.index {
+            Some(Encoding::Csr) => Some(Encoding::Csc),
+            Some(Encoding::Coordinate) if slices.skip_zero_activations => Some(Encoding::Csc),
+            other => other,
+        };
+        let slices = Slices { partition: Partition::RowInterleaved, feature_port: None, accumulators, index, ..slices };
         let mask = weights_of(&nest, d * d, seed);
         let gemm = nest.gemm();
         let (positions, products, rows, groups) = (gemm.m as usize, gemm.k as usize, gemm.n as usize, nest.g as usize);
@@ -234,20 +277,51 @@ proptest! {
         }
         let inputs = if by_density { spread } else { random_mask(positions, products * groups, eighths as f64 / 8.0, !seed) };
         let mut ticked = Ticked::default();
+        let alive_rows: Vec<Vec<bool>> = bits(&mask).chunks(products).map(<[bool]>::to_vec).collect();
+        let kept_rows = tick::interleaved::kept_rows(&bits(&mask), products, slices.index);
+        let pes = slices.pes as usize;
+        let block = accumulators.map_or(rows, |a| (a * slices.pes) as usize).min(rows);
+        let blocks: Vec<(usize, usize)> = (0..groups)
+            .flat_map(|group| (0..rows).step_by(block).map(move |first| (group, first)))
+            .collect();
+        let rows_of = |group: usize, first: usize| group * rows + first..group * rows + rows.min(first + block);
+        let mut gaps = Vec::new();
+        for &(group, first) in &blocks {
+            for (p, j) in (0..pes).flat_map(|p| (0..products).map(move |j| (p, j))) {
+                let own: Vec<bool> = alive_rows[rows_of(group, first)].iter().skip(p).step_by(pes).map(|r| r[j]).collect();
+                gaps.extend(tick::encoder::gaps(&own));
+            }
+        }
+        let k = tick::encoder::best_rice(&gaps);
+        let (mut held, mut index_stored, mut columns_read) = (vec![0; pes], 0, 0);
         for group in 0..groups {
-            let block = accumulators.map_or(rows, |a| (a * slices.pes) as usize);
             for first in (0..rows).step_by(block) {
-                let alive: Vec<Vec<bool>> = (first..rows.min(first + block))
-                    .map(|i| (0..products).map(|j| mask.get((group * rows + i) * products + j)).collect())
-                    .collect();
-                for p in 0..slices.pes as usize {
-                    ticked.stored += (0..products).map(|j| tick::interleaved::part(&slices, &alive, p, j).len() as u64).sum::<u64>();
+                let part = tick::interleaved::Rows {
+                    alive: &alive_rows[rows_of(group, first)],
+                    kept: &kept_rows[rows_of(group, first)],
+                    k,
+                    own: block.div_ceil(pes),
+                };
+                for (p, held) in held.iter_mut().enumerate() {
+                    for j in 0..products {
+                        let (entries, _, bits) = tick::interleaved::part(&slices, &part, p, j);
+                        ticked.stored += entries as u64;
+                        let code = slices.index == Some(Encoding::GolombRice);
+                        *held += if code { bits + 16 * entries } else { entries };
+                        // a block's bit is stored once for its columns
+                        let first = |wide: u32| j.is_multiple_of(wide as usize);
+                        index_stored += match slices.index {
+                            Some(Encoding::BlockMap { cols, .. }) if !first(cols) => 0,
+                            _ => bits,
+                        };
+                    }
                 }
                 for x in 0..positions {
                     let x = if by_density { 0 } else { x };
                     let on = |j: usize| !slices.skip_zero_activations || inputs.get(x * inputs.cols() + group * products + j);
                     let columns: Vec<usize> = (0..products).filter(|&j| on(j)).collect();
-                    tick::interleaved::product(&slices, &alive, &columns, &mut ticked);
+                    columns_read += columns.len();
+                    tick::interleaved::product(&slices, &part, &columns, &mut ticked);
                 }
             }
         }
@@ -257,5 +331,14 @@ proptest! {
         let work = LayerWork { activation_density: eighths as f64 / 8.0, ..work(nest, Weights::Pattern(&mask)) };
         let run = array(&work, &on(&slices), 0, (!by_density).then_some(&inputs)).expect("a run");
         same(&run, &ticked, &slices)?;
+        let most = held.iter().copied().max().unwrap_or(0);
+        let pointer = match slices.index {
+            None | Some(Encoding::Coordinate) => 0,
+            _ => tick::encoder::bits_for(most + 1),
+        };
+        let once = if slices.index == Some(Encoding::GolombRice) && mask.count() > 0 { 5 } else { 0 };
+        let pointers = pes * blocks.len() / groups * (groups * products + 1);
+        prop_assert_eq!(run.stored.indices as usize, index_stored + once + pointers * pointer);
+        prop_assert_eq!(run.bits.indices as usize, ticked.index_read as usize + once + 2 * columns_read * pes * pointer);
     }
 }

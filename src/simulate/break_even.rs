@@ -2,19 +2,19 @@
 //! the dense one, is not slower (ADMM-NN, arXiv 1812.11677, §5).
 //!
 //! The dense engine's PEs and the SRAM of its weights set the area cap A. At each p the sparse engine's SRAM
-//! (entries × (weight + index bits)) is taken off, and as many sparse PEs as fit get the rest. Features and
+//! (entries, each a weight, and their indices, as one PE would hold them) is taken off, and as many sparse PEs as fit get the rest. Features and
 //! biases take the same area on both sides and cancel. Each side runs at its own clock; times are of the
 //! arrays, with every operand at hand.
 
-use super::count::round_up;
 use super::engine::ArrayEngine as _;
-use super::engine::{self, ArrayRun, expected};
+use super::engine::{self, ArrayRun};
 use super::error::SimulateError;
 use super::layer::check;
 use super::work::{LayerWork, Weights};
 use crate::compression::Mask;
 use crate::compression::encoding::Encoding;
 use crate::hardware::{Engine, EngineKind, Partition, Profile, Slices};
+use crate::units::add;
 
 /// Which engines of a profile are compared, as places in its list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,16 +98,13 @@ pub fn point_of_mask(
         weights: Weights::Pattern(mask),
         ..*work
     };
-    Comparison::new(&work, profile, pair)?.counted_point(&work, mask)
+    Comparison::new(&work, profile, pair)?.point(1.0 - mask.density(), &work)
 }
 
 struct Comparison<'a> {
     work: LayerWork<'a>,
     sparse: &'a Slices,
     unit: &'a Engine,
-    span: u32,
-    /// Index bits per entry, and per weight.
-    index_bits: (f64, f64),
     dense: ArrayRun,
     dense_pes: u64,
     /// µm²: the cap, one sparse PE, one SRAM bit.
@@ -140,18 +137,12 @@ impl<'a> Comparison<'a> {
                 "is no sparse engine; a break-even curve needs `slices` with an index",
             ));
         };
-        let (span, index_bits) = match sparse.index {
-            Some(Encoding::RelativeIndex { bits }) if (1..=16).contains(&bits) => {
-                (u32::from(bits), (f64::from(bits), 0.0))
-            }
-            Some(Encoding::Bitmap) => (63, (0.0, 1.0)),
-            _ => {
-                return Err(refuse(
-                    unit,
-                    "has no index; a break-even curve needs `relative-index` or `bitmap`",
-                ));
-            }
-        };
+        if sparse.index.is_none_or(|index| index == Encoding::Dense) {
+            return Err(refuse(
+                unit,
+                "has no index; a break-even curve needs `slices` with one",
+            ));
+        }
         if let EngineKind::Slices(Slices {
             index: Some(index), ..
         }) = &dense_unit.kind
@@ -189,8 +180,6 @@ impl<'a> Comparison<'a> {
             work: *work,
             sparse,
             unit,
-            span,
-            index_bits,
             dense,
             dense_pes: model.pes(),
             cap,
@@ -200,14 +189,19 @@ impl<'a> Comparison<'a> {
         })
     }
 
-    /// Area of so many stored entries, and the PEs that fit beside them.
-    fn fit(&self, entries: f64) -> (f64, u64) {
-        let weights = self.work.nest.weights() as f64;
-        let bits =
-            entries * (f64::from(self.work.weight_bits) + self.index_bits.0) + weights * self.index_bits.1;
-        let sram = bits * self.bit_area;
+    /// Entries of a layer that one PE holds, the area of what it stores, and the PEs that fit beside it.
+    fn fit(&self, work: &LayerWork) -> Result<(u64, f64, u64), SimulateError> {
+        let one = Slices {
+            partition: Partition::Contiguous,
+            accumulators: None,
+            ..self.engine(1)
+        };
+        let stored = one.run(work, None, &self.unit.name)?.stored;
+        let bits = add(stored.weights, stored.indices).map_err(SimulateError::overflow(work))?;
+        let sram = bits as f64 * self.bit_area;
         let pes = ((self.cap - sram) / self.pe_area).floor();
-        (sram, if pes > 0.0 { pes as u64 } else { 0 })
+        let entries = stored.weights / u64::from(work.weight_bits.max(1));
+        Ok((entries, sram, if pes > 0.0 { pes as u64 } else { 0 }))
     }
 
     fn engine(&self, pes: u64) -> Slices {
@@ -217,27 +211,25 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    fn point(
-        &self,
-        pruned: f64,
-        entries: f64,
-        sram: f64,
-        pes: u64,
-        sparse_cycles: Option<f64>,
-    ) -> Result<Point, SimulateError> {
-        let overflow = SimulateError::overflow(&self.work);
+    fn point(&self, pruned: f64, work: &LayerWork) -> Result<Point, SimulateError> {
+        let (entries, sram, pes) = self.fit(work)?;
+        let sparse_cycles = if pes == 0 {
+            None
+        } else {
+            Some(self.engine(pes).run(work, None, &self.unit.name)?.cycles)
+        };
         let (dense_mhz, sparse_mhz) = self.clocks;
         let dense_time = self.dense.cycles as f64 / dense_mhz;
         Ok(Point {
             pruned_portion: pruned,
-            speedup: sparse_cycles.map_or(0.0, |cycles| dense_time / (cycles / sparse_mhz)),
+            speedup: sparse_cycles.map_or(0.0, |cycles| dense_time / (cycles as f64 / sparse_mhz)),
             dense_pes: self.dense_pes,
             sparse_pes: pes,
-            entries: round_up(entries).map_err(&overflow)?,
+            entries,
             area_um2: self.cap,
             sparse_sram_um2: sram,
             dense_cycles: self.dense.cycles,
-            sparse_cycles: sparse_cycles.map(round_up).transpose().map_err(&overflow)?,
+            sparse_cycles,
             dense_mhz,
             sparse_mhz,
         })
@@ -251,40 +243,11 @@ impl<'a> Comparison<'a> {
                 density: 1.0 - pruned,
             });
         }
-        let weights = self.work.nest.weights();
-        let density = 1.0 - pruned;
-        let active = if self.sparse.skip_zero_activations {
-            self.work.activation_density
-        } else {
-            1.0
+        let work = LayerWork {
+            weights: Weights::Density(1.0 - pruned),
+            ..self.work
         };
-        let one = expected(self.sparse, weights, density, self.span, active);
-        let entries = weights as f64 * one.entries_per_weight;
-        let (sram, pes) = self.fit(entries);
-        let cycles = if pes == 0 {
-            None
-        } else if self.sparse.partition == Partition::Contiguous {
-            let at = expected(&self.engine(pes), weights, density, self.span, active);
-            Some(at.cycles() * self.work.nest.gemm().m as f64)
-        } else {
-            let work = LayerWork {
-                weights: Weights::Density(density),
-                ..self.work
-            };
-            Some(self.engine(pes).run(&work, None, &self.unit.name)?.cycles as f64)
-        };
-        self.point(pruned, entries, sram, pes, cycles)
-    }
-
-    fn counted_point(&self, work: &LayerWork, mask: &Mask) -> Result<Point, SimulateError> {
-        let entries = engine::slice_entries(mask, 1, self.span)[0].entries() as f64;
-        let (sram, pes) = self.fit(entries);
-        let cycles = if pes == 0 {
-            None
-        } else {
-            Some(self.engine(pes).run(work, None, &self.unit.name)?.cycles as f64)
-        };
-        self.point(1.0 - mask.density(), entries, sram, pes, cycles)
+        self.point(pruned, &work)
     }
 
     /// The smallest portion with a speedup of at least 1: the first of 256 equal steps that has it, then

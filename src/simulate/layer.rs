@@ -194,7 +194,7 @@ fn takes_mapping(work: &LayerWork, unit: &Engine) -> Result<(), SimulateError> {
 
 /// The interval of cycles in which a uniformly random mask of the work's density lies with probability `level`
 /// (0 to 1, as 0.95), memories included: what [`layer_on`] says of a density, give or take chance. `None` where
-/// nothing is random (dense engines, real masks) or no interval is stated (row-interleaved slices).
+/// nothing is random (dense engines, real masks) or no interval is stated (flexible and scatter engines).
 ///
 /// # Errors
 /// See [`SimulateError`].

@@ -29,8 +29,8 @@ mod work;
 pub use area::{AreaBreakdown, area};
 pub use cost::{Causes, EnergyBreakdown, LayerCost, StoredBits, Traffic};
 pub use engine::{
-    Accesses, ArrayBits, ArrayRun, Expectation, Folds, LoopForm, RowStationaryMapping, SliceEntries,
-    Transfers, expected, nm_products, row_wise_products, slice_entries,
+    Accesses, ArrayBits, ArrayRun, Folds, LoopForm, RowStationaryMapping, SliceEntries, Transfers,
+    nm_products, row_wise_products, slice_entries,
 };
 pub use error::SimulateError;
 pub use estimator::{Estimator, Total};

@@ -46,6 +46,7 @@ pub(crate) fn slices(pes: u32) -> Slices {
         cycles_per_entry: 1,
         partition: Partition::Contiguous,
         index: Some(Encoding::RelativeIndex { bits: 4 }),
+        decode_bits_per_cycle: None,
         synchronisation: Synchronisation::Barrier,
         accumulators: None,
         skip_zero_activations: false,

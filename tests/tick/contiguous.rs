@@ -1,6 +1,6 @@
 //! PEs with a queue of their slice's entries, refilled for every output position, beside a feature port.
 
-use super::encoder::encode;
+use super::encoder::{Stream, stored, streams};
 use cosparse::compression::encoding::Encoding;
 use cosparse::hardware::{Slices, Synchronisation};
 use std::collections::VecDeque;
@@ -13,56 +13,68 @@ pub(crate) struct Ticked {
     pub(crate) stored: u64,
     /// Entries that took part of a slot.
     pub(crate) taken: u64,
+    /// Index bits that are stored.
+    pub(crate) index_stored: u64,
+    /// Index bits that were read.
+    pub(crate) index_read: u64,
 }
 
 struct Pe {
-    /// The slice: non-zeros by their global position, fillers as `None`.
-    slice: Vec<Option<usize>>,
-    queue: VecDeque<Option<usize>>,
+    /// What it holds: entries by their global position, fillers as `None`.
+    held: Stream,
+    /// Entries still to start, and whether they are weights.
+    queue: VecDeque<(Option<usize>, bool)>,
     busy: u32,
+    /// Pointers still to read, a cycle each, before the entries.
+    pointers: usize,
+    /// Index bits still to decode.
+    bits: usize,
     /// Output positions not yet taken up.
     position: usize,
 }
 
 impl Pe {
     fn idle(&self) -> bool {
-        self.queue.is_empty() && self.busy == 0
+        self.queue.is_empty() && self.busy == 0 && self.pointers == 0 && self.bits == 0
     }
 }
 
-/// `alive` row-major; `active(x, position)` says whether the input behind a weight is active at output position x.
+/// `alive` row-major, rows of `cols`; `active(x, position)` says whether the input behind a weight is active at output position x.
 pub(crate) fn run(
     slices: &Slices,
-    alive: &[bool],
+    (alive, cols): (&[bool], usize),
     positions: usize,
     active: &dyn Fn(usize, usize) -> bool,
 ) -> Ticked {
     let (pes, weights) = (slices.pes as usize, alive.len());
     let mut ticked = Ticked::default();
-    let mut list: Vec<Pe> = (0..pes)
-        .map(|i| {
-            let (from, to) = (i * weights / pes, (i + 1) * weights / pes);
-            let entries = match slices.index {
-                None | Some(Encoding::Dense) => encode(&vec![true; to - from], None),
-                Some(Encoding::Bitmap) => encode(&alive[from..to], None),
-                Some(Encoding::RelativeIndex { bits }) => encode(&alive[from..to], Some(bits)),
-                Some(other) => panic!("no slices engine reads {other:?}"),
-            };
-            let slice: Vec<_> = entries.iter().map(|e| e.position.map(|p| p + from)).collect();
-            Pe {
-                slice,
-                queue: VecDeque::new(),
-                busy: 0,
-                position: 0,
-            }
+    let runs: Vec<_> = (0..pes)
+        .map(|i| i * weights / pes..(i + 1) * weights / pes)
+        .collect();
+    let mut list: Vec<Pe> = streams(alive, cols, &runs, slices.index)
+        .into_iter()
+        .map(|held| Pe {
+            held,
+            queue: VecDeque::new(),
+            busy: 0,
+            pointers: 0,
+            bits: 0,
+            position: 0,
         })
         .collect();
-    ticked.stored = list.iter().map(|p| p.slice.len() as u64).sum();
-    let dense = matches!(slices.index, None | Some(Encoding::Dense));
+    for Pe { held, .. } in &list {
+        ticked.stored += held.entries.len() as u64;
+        ticked.index_stored += (held.entries.len() * held.entry_bits + held.beside) as u64;
+    }
+    if slices.index == Some(Encoding::GolombRice) && alive.contains(&true) {
+        // the parameter
+        ticked.index_stored += 5;
+        ticked.index_read += 5;
+    }
+    let kept = stored(alive, cols, slices.index);
     let words_a_position = slices.feature_port.map_or(0, |port| {
-        alive
-            .chunks(port.group as usize)
-            .filter(|g| dense || g.contains(&true))
+        kept.chunks(port.group as usize)
+            .filter(|g| g.contains(&true))
             .count()
     });
     let barrier = slices.synchronisation == Synchronisation::Barrier;
@@ -76,7 +88,7 @@ pub(crate) fn run(
             }
             words = words_a_position;
             for pe in &mut list {
-                refill(pe, position, active);
+                refill(pe, slices, position, active, &mut ticked);
             }
             position += 1;
             if words == 0 && list.iter().all(Pe::idle) {
@@ -87,7 +99,7 @@ pub(crate) fn run(
             for pe in &mut list {
                 while pe.idle() && pe.position < positions {
                     let x = pe.position;
-                    refill(pe, x, active);
+                    refill(pe, slices, x, active, &mut ticked);
                     pe.position += 1;
                 }
             }
@@ -98,11 +110,18 @@ pub(crate) fn run(
         // one cycle
         words = words.saturating_sub(slices.feature_port.map_or(0, |p| p.words_per_cycle as usize));
         for pe in &mut list {
+            if let Some(rate) = slices.decode_bits_per_cycle {
+                pe.bits = pe.bits.saturating_sub(rate as usize);
+            }
+            if pe.pointers > 0 {
+                pe.pointers -= 1;
+                continue;
+            }
             if pe.busy == 0 && !pe.queue.is_empty() {
                 for _ in 0..slices.macs_per_pe {
-                    if let Some(entry) = pe.queue.pop_front() {
+                    if let Some((_, weight)) = pe.queue.pop_front() {
                         ticked.taken += 1;
-                        ticked.useful += u64::from(entry.is_some());
+                        ticked.useful += u64::from(weight);
                     }
                 }
                 pe.busy = slices.cycles_per_entry;
@@ -113,12 +132,24 @@ pub(crate) fn run(
     }
 }
 
-/// Queues the slice's entries for output position `x`; a non-zero without an active input is left out.
-fn refill(pe: &mut Pe, x: usize, active: &dyn Fn(usize, usize) -> bool) {
-    pe.queue.extend(
-        pe.slice
-            .iter()
-            .copied()
-            .filter(|entry| entry.is_none_or(|at| active(x, at))),
-    );
+/// Queues the slice's entries for output position `x`; one with a place and no active input is left out. All index bits
+/// of what is queued, and those beside the entries, are read.
+fn refill(
+    pe: &mut Pe,
+    slices: &Slices,
+    x: usize,
+    active: &dyn Fn(usize, usize) -> bool,
+    ticked: &mut Ticked,
+) {
+    let entries = pe.held.entries.iter().copied();
+    pe.queue
+        .extend(entries.filter(|(at, _)| at.is_none_or(|at| active(x, at))));
+    pe.pointers = pe.held.pointers;
+    let bits = pe.queue.len() * pe.held.entry_bits + pe.held.beside;
+    ticked.index_read += bits as u64;
+    pe.bits = if slices.decode_bits_per_cycle.is_some() {
+        bits
+    } else {
+        0
+    };
 }

@@ -1,7 +1,7 @@
 //! One bit per position, row-major, then the codes.
 
 use super::bits::halves;
-use super::{BitReader, BitWriter, Coder, DecodeError, Layout, Size};
+use super::{BitReader, BitWriter, Coder, DecodeError, Layout, Random, Size};
 use crate::compression::Mask;
 
 /// One bit per position.
@@ -15,6 +15,10 @@ impl Coder for Bitmap {
             index_bits: mask.len() as u64,
             entries,
         }
+    }
+
+    fn expected_bits(&self, random: Random) -> f64 {
+        random.positions() + random.non_zeros() * f64::from(random.value_bits)
     }
 
     fn write(&self, out: &mut BitWriter, mask: &Mask, codes: &[u32], value_bits: u32) {

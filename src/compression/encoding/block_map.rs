@@ -4,7 +4,7 @@
 //! A zero in a block is stored. Levels have no zero: where one is stored, all slots are one bit wider and hold
 //! code + 1, or 0 for a zero.
 
-use super::{BitReader, BitWriter, Coder, DecodeError, EncodeError, Layout, Size, has_zero};
+use super::{BitReader, BitWriter, Coder, DecodeError, EncodeError, Layout, Random, Size, has_zero};
 use crate::compression::Mask;
 
 /// A bitmap of blocks.
@@ -71,6 +71,32 @@ impl Coder for BlockMap {
             index_bits: live.len() as u64 + entries as u64 * u64::from(wide),
             entries: entries as u64,
         }
+    }
+
+    fn expected_bits(&self, random: Random) -> f64 {
+        let p = 1.0 - random.density;
+        // blocks along one dimension: (length, how many)
+        let parts = |size: u32, whole: usize| {
+            let size = size as usize;
+            [
+                (size, whole / size),
+                (whole % size, usize::from(!whole.is_multiple_of(size))),
+            ]
+        };
+        let (mut blocks, mut slots) = (0.0, 0.0);
+        for (high, down) in parts(self.rows, random.rows) {
+            for (wide, across) in parts(self.cols, random.cols) {
+                let (count, positions) = (down as f64 * across as f64, high as f64 * wide as f64);
+                blocks += count;
+                slots += count * positions * (1.0 - p.powf(positions));
+            }
+        }
+        let slot = if self.rows == 1 && self.cols == 1 {
+            f64::from(random.value_bits)
+        } else {
+            random.wide_slot()
+        };
+        blocks + slots * slot
     }
 
     fn write(&self, out: &mut BitWriter, mask: &Mask, codes: &[u32], value_bits: u32) {

@@ -1,6 +1,6 @@
 //! Coordinates: of each non-zero its row (⌈log2 rows⌉ bits), column (⌈log2 cols⌉ bits) and code, in row-major order.
 
-use super::{BitReader, BitWriter, Coder, DecodeError, Layout, Size, index_width};
+use super::{BitReader, BitWriter, Coder, DecodeError, Layout, Random, Size, index_width};
 use crate::compression::Mask;
 
 /// Row and column of each non-zero.
@@ -14,6 +14,11 @@ impl Coder for Coordinate {
             index_bits: entries * u64::from(index_width(mask.rows()) + index_width(mask.cols())),
             entries,
         }
+    }
+
+    fn expected_bits(&self, random: Random) -> f64 {
+        let place = index_width(random.rows) + index_width(random.cols);
+        random.non_zeros() * f64::from(random.value_bits + place)
     }
 
     fn write(&self, out: &mut BitWriter, mask: &Mask, codes: &[u32], value_bits: u32) {

@@ -1,6 +1,6 @@
 //! Compressed sparse columns: as [`super::csr`] with rows and columns exchanged, codes column by column.
 
-use super::{BitReader, BitWriter, Coder, DecodeError, Layout, Size, csr, in_place};
+use super::{BitReader, BitWriter, Coder, DecodeError, Layout, Random, Size, csr, in_place};
 use crate::compression::Mask;
 
 /// Compressed sparse columns.
@@ -9,6 +9,10 @@ pub(super) struct Csc;
 impl Coder for Csc {
     fn size(&self, mask: &Mask, value_bits: u32) -> Size {
         csr::size(mask.cols(), mask.rows(), mask.count(), value_bits)
+    }
+
+    fn expected_bits(&self, random: Random) -> f64 {
+        csr::expected_bits(random.cols, random.rows, random)
     }
 
     fn write(&self, out: &mut BitWriter, mask: &Mask, codes: &[u32], value_bits: u32) {

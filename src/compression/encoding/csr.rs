@@ -3,7 +3,7 @@
 //! rows + 1 pointers hold the counts of non-zeros above each row, each as wide as the count of all asks,
 //! ⌈log2(count + 1)⌉ bits; columns take ⌈log2 cols⌉ bits. Without non-zeros pointers have no bits and nothing is stored.
 
-use super::{BitReader, BitWriter, Coder, DecodeError, Layout, Size, index_width};
+use super::{BitReader, BitWriter, Coder, DecodeError, Layout, Random, Size, index_width};
 use crate::compression::Mask;
 
 /// Compressed sparse rows.
@@ -18,6 +18,14 @@ pub(super) fn size(lines: usize, across: usize, non_zeros: usize, value_bits: u3
         index_bits: pointers + entries * u64::from(index_width(across)),
         entries,
     }
+}
+
+/// The mean over random tensors. Pointers are as wide as the number of non-zeros asks, which is nearly always that of
+/// its mean.
+pub(super) fn expected_bits(lines: usize, across: usize, random: Random) -> f64 {
+    let non_zeros = random.non_zeros();
+    let pointers = (lines as f64 + 1.0) * f64::from(index_width(non_zeros.round() as usize + 1));
+    pointers + non_zeros * f64::from(random.value_bits + index_width(across))
 }
 
 /// Writes entries of (line, place in the line, code), sorted.
@@ -89,6 +97,10 @@ pub(super) fn read(
 impl Coder for Csr {
     fn size(&self, mask: &Mask, value_bits: u32) -> Size {
         size(mask.rows(), mask.cols(), mask.count(), value_bits)
+    }
+
+    fn expected_bits(&self, random: Random) -> f64 {
+        expected_bits(random.rows, random.cols, random)
     }
 
     fn write(&self, out: &mut BitWriter, mask: &Mask, codes: &[u32], value_bits: u32) {

@@ -3,7 +3,7 @@
 //! A float slot is 32 bits, zeros as zeros. Levels have no code for zero: in a layer with zeros a slot is one bit
 //! wider and holds code + 1, or 0 for a zero; in a layer without zeros it is the code.
 
-use super::{BitReader, BitWriter, Coder, DecodeError, Layout, Size, has_zero};
+use super::{BitReader, BitWriter, Coder, DecodeError, Layout, Random, Size, has_zero};
 use crate::compression::Mask;
 
 /// Whether slots carry one more bit.
@@ -23,6 +23,10 @@ impl Coder for Dense {
             index_bits: entries * wide,
             entries,
         }
+    }
+
+    fn expected_bits(&self, random: Random) -> f64 {
+        random.positions() * random.wide_slot()
     }
 
     fn write(&self, out: &mut BitWriter, mask: &Mask, codes: &[u32], value_bits: u32) {

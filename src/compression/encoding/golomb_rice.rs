@@ -4,7 +4,7 @@
 //! k stands first in 5 bits; it is the one that makes the stream shortest, the lower among equals. Without
 //! non-zeros nothing is stored.
 
-use super::{BitReader, BitWriter, Coder, DecodeError, Layout, Size};
+use super::{BitReader, BitWriter, Coder, DecodeError, Layout, Random, Size};
 use crate::compression::Mask;
 
 /// Bits that hold k.
@@ -42,6 +42,13 @@ impl Coder for GolombRice {
             index_bits: u64::from(parameter) + best(&gaps).1,
             entries,
         }
+    }
+
+    fn expected_bits(&self, random: Random) -> f64 {
+        let gaps = (0..1u32 << PARAMETER_BITS)
+            .map(|k| random.non_zeros() * f64::from(k + 1) + random.reaches(f64::from(k).exp2()))
+            .fold(f64::INFINITY, f64::min);
+        f64::from(PARAMETER_BITS) + gaps + random.non_zeros() * f64::from(random.value_bits)
     }
 
     fn write(&self, out: &mut BitWriter, mask: &Mask, codes: &[u32], value_bits: u32) {

@@ -46,6 +46,10 @@ trait Coder {
     /// What the tensor takes, without writing it.
     fn size(&self, mask: &Mask, value_bits: u32) -> Size;
 
+    /// What a tensor takes on average over masks in which each position is alive with the layout's density, apart
+    /// from the others; bits of a random number of pointers or of a code's parameter at their mean.
+    fn expected_bits(&self, random: Random) -> f64;
+
     /// Writes the tensor: `codes` are those of the positions alive, in row-major order.
     fn write(&self, out: &mut BitWriter, mask: &Mask, codes: &[u32], value_bits: u32);
 
@@ -206,6 +210,55 @@ impl Size {
     }
 }
 
+/// A tensor of which only the density is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Random {
+    /// GEMM rows.
+    pub rows: usize,
+    /// GEMM columns.
+    pub cols: usize,
+    /// Portion of positions alive, in [0, 1].
+    pub density: f64,
+    /// Bits of a code, 1 to 32.
+    pub value_bits: u32,
+}
+
+impl Random {
+    fn positions(self) -> f64 {
+        self.rows as f64 * self.cols as f64
+    }
+
+    fn non_zeros(self) -> f64 {
+        self.positions() * self.density
+    }
+
+    /// Bits of a slot where zeros are stored beside weights: one more than a level's, unless nothing is zero.
+    fn wide_slot(self) -> f64 {
+        let wide = !has_zero(self.value_bits) && self.density < 1.0;
+        f64::from(self.value_bits + u32::from(wide))
+    }
+
+    /// Expected Σ floor(zeros before a non-zero since the one before it / `reach`).
+    fn reaches(self, reach: f64) -> f64 {
+        let (ratio, all) = ((1.0 - self.density).powf(reach), self.positions());
+        let (mut sum, mut portion, mut before) = (0.0, ratio, reach);
+        while before < all && portion > 1e-15 {
+            sum += (all - before) * self.density * portion;
+            portion *= ratio;
+            before += reach;
+        }
+        sum
+    }
+}
+
+/// The bits that a tensor of a density takes on average in the encoding that takes least, of [`Encoding::tried`].
+#[must_use]
+pub fn smallest_expected_bits(random: Random) -> f64 {
+    let all = Encoding::tried().into_iter();
+    all.map(|encoding| encoding.expected_bits(random))
+        .fold(f64::INFINITY, f64::min)
+}
+
 /// What a decoder must know beside the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
@@ -313,6 +366,13 @@ impl Encoding {
         Ok(coder.size(mask, value_bits))
     }
 
+    /// Bits that a tensor takes on average, over masks in which each position is alive with a probability of the
+    /// density; infinite where most such masks cannot be held (N:M).
+    #[must_use]
+    pub fn expected_bits(self, random: Random) -> f64 {
+        self.coder().expected_bits(random)
+    }
+
     /// The bit stream of a tensor: `codes` are those of the positions alive, in row-major order. It is
     /// [`Size::bytes`] long.
     ///
@@ -415,7 +475,7 @@ fn has_zero(value_bits: u32) -> bool {
 }
 
 /// Bits that tell `count` things apart, ⌈log2 count⌉; none for a single one.
-fn index_width(count: usize) -> u32 {
+pub(crate) fn index_width(count: usize) -> u32 {
     count.max(1).next_power_of_two().trailing_zeros()
 }
 

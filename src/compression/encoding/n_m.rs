@@ -4,7 +4,9 @@
 //! A slot without a weight comes last in its group and is zero. Levels have no zero: in a layer with such slots all
 //! slots are one bit wider and hold code + 1, or 0 for none.
 
-use super::{BitReader, BitWriter, Coder, DecodeError, EncodeError, Layout, Size, has_zero, index_width};
+use super::{
+    BitReader, BitWriter, Coder, DecodeError, EncodeError, Layout, Random, Size, has_zero, index_width,
+};
 use crate::compression::Mask;
 
 /// N slots for every M positions.
@@ -69,6 +71,19 @@ impl Coder for NM {
             index_bits: entries * u64::from(wide + index_width(self.group as usize)),
             entries,
         }
+    }
+
+    /// All slots, if the density is that of the structure or less; a random mask rarely fits, so that this is the mean
+    /// over masks of the structure.
+    fn expected_bits(&self, random: Random) -> f64 {
+        let slots = self.slots(random.rows, random.cols) as f64;
+        let (keep, group) = (f64::from(self.keep), f64::from(self.group));
+        if random.density * group > keep {
+            return f64::INFINITY;
+        }
+        let full = random.density * group >= keep;
+        let wide = u32::from(!full && !has_zero(random.value_bits));
+        slots * f64::from(random.value_bits + wide + index_width(self.group as usize))
     }
 
     fn write(&self, out: &mut BitWriter, mask: &Mask, codes: &[u32], value_bits: u32) {

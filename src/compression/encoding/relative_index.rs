@@ -11,7 +11,7 @@
 //! between run length and value: 1 for a filler, whose value field is zero. The flags are counted as index bits;
 //! the number of entries is the one of the rule above for either kind of value.
 
-use super::{BitReader, BitWriter, Coder, DecodeError, EncodeError, Layout, Size, has_zero};
+use super::{BitReader, BitWriter, Coder, DecodeError, EncodeError, Layout, Random, Size, has_zero};
 use crate::compression::Mask;
 use std::ops::Range;
 
@@ -126,6 +126,20 @@ impl Coder for RelativeIndex {
             index_bits: entries * u64::from(self.bits) + flags,
             entries,
         }
+    }
+
+    /// Fillers are the reaches of L; a run length L − 1 is stored by each filler, and by a weight whose gap is a multiple
+    /// of L: in a long run one in (1 − p^L)/(q·p^(L − 1)).
+    fn expected_bits(&self, random: Random) -> f64 {
+        let (bits, p) = (f64::from(self.bits), 1.0 - random.density);
+        let reach = bits.exp2();
+        let fillers = random.reaches(reach);
+        let full = if has_zero(random.value_bits) {
+            0.0
+        } else {
+            fillers + random.non_zeros() * random.density * p.powf(reach - 1.0) / (1.0 - p.powf(reach))
+        };
+        (random.non_zeros() + fillers) * (bits + f64::from(random.value_bits)) + full
     }
 
     fn write(&self, out: &mut BitWriter, mask: &Mask, codes: &[u32], value_bits: u32) {

@@ -8,7 +8,7 @@ use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 
 /// The mask of every tensor of two dimensions or more: rows are the first, columns all others. Zeros of either sign
-/// are zeros. Biases and other vectors are left out, and so are tensors of elements below a byte; `file` is for errors.
+/// are zeros, NaN is none: it is stored and multiplied like any weight. Biases and other vectors are left out, and so are tensors of elements below a byte; `file` is for errors.
 ///
 /// # Errors
 /// When the bytes are no safetensors.
@@ -75,6 +75,28 @@ mod tests {
         assert_eq!(ones(mask(&view(Dtype::F16, vec![1, 2, 2], &halves))), [2, 3]);
         assert_eq!(ones(mask(&view(Dtype::I8, vec![2, 1, 1, 2], &whole))), [1, 2]);
         assert_eq!(mask(&view(Dtype::F32, vec![4], &floats)), None);
+    }
+
+    #[test]
+    fn nan_is_a_weight_and_narrow_types_are_read() {
+        let bytes = |v: &[u16]| v.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let nan: Vec<u8> = [f32::NAN, 0.0, -f32::NAN, -0.0]
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect();
+        let ones = |dtype, data: &[u8]| {
+            let mask = mask(&view(dtype, vec![2, 2], data)).expect("a mask");
+            mask.ones().collect::<Vec<_>>()
+        };
+        assert_eq!(ones(Dtype::F32, &nan), [0, 2]);
+        assert_eq!(
+            ones(Dtype::BF16, &bytes(&[0x7FC0, 0x8000, 0x0000, 0x3F80])),
+            [0, 3]
+        );
+        // no sign of a zero among whole numbers
+        assert_eq!(ones(Dtype::I16, &bytes(&[0x8000, 0, 1, 0])), [0, 2]);
+        assert_eq!(ones(Dtype::U8, &[0, 128, 255, 0]), [1, 2]);
+        assert_eq!(ones(Dtype::BOOL, &[1, 0, 0, 1]), [0, 3]);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Slices {
     pub partition: Partition,
     /// The encoding its decoder reads; `None` is a dense engine that visits every weight.
     pub index: Option<Encoding>,
+    /// Index bits that the decoder of a PE reads a cycle, ahead of its multipliers; `None`: as many as they ask for.
+    pub decode_bits_per_cycle: Option<u32>,
     /// How PEs wait for each other.
     pub synchronisation: Synchronisation,
     /// Outputs one PE can hold; a row-interleaved engine runs taller matrices in blocks of `pes` times as many rows.
@@ -108,6 +110,10 @@ pub(crate) struct RawSlices {
     /// The encoding the decoder reads; without it the engine is dense and visits every weight.
     #[schemars(with = "Option<Encoding>")]
     pub(crate) index: Option<Spanned<Encoding>>,
+    /// Index bits that the decoder of a PE reads a cycle, ahead of its multipliers; without it as many as they ask
+    /// for. Golomb-Rice codes need it.
+    #[schemars(with = "Option<u32>", range(min = 1, max = 65_536))]
+    pub(crate) decode_bits_per_cycle: Option<Spanned<u64>>,
     /// How PEs wait for each other.
     #[schemars(with = "RawSynchronisation")]
     pub(crate) synchronisation: Spanned<RawSynchronisation>,
@@ -153,7 +159,11 @@ impl RawSlices {
             RawPartition::Contiguous => Partition::Contiguous,
             RawPartition::RowInterleaved => Partition::RowInterleaved,
         };
-        let index = index(reader, self.index.as_ref());
+        let index = self.read_index(reader, partition);
+        let decode_bits_per_cycle = match &self.decode_bits_per_cycle {
+            None => Some(None),
+            Some(raw) => reader.count(raw, "`decode-bits-per-cycle`", MAX_COUNT).map(Some),
+        };
         let synchronisation = self.synchronisation(reader);
         let accumulators = self.read_accumulators(reader);
         let feature_port = match &self.feature_port {
@@ -166,11 +176,48 @@ impl RawSlices {
             cycles_per_entry: cycles_per_entry?,
             partition,
             index: index?,
+            decode_bits_per_cycle: decode_bits_per_cycle?,
             synchronisation: synchronisation?,
             accumulators: accumulators?,
             skip_zero_activations: self.skip_zero_activations,
             feature_port: feature_port?,
         })
+    }
+
+    /// The decoder's encoding; `dense` and an absent index are the same engine.
+    #[expect(clippy::option_option, reason = "absent and faulty are different answers")]
+    fn read_index(&self, reader: &mut Reader, partition: Partition) -> Option<Option<Encoding>> {
+        let Some(raw) = &self.index else { return Some(None) };
+        let rows = partition == Partition::RowInterleaved;
+        let (message, cure) = match *raw.get_ref() {
+            Encoding::Dense => return Some(None),
+            Encoding::RelativeIndex { bits } if !(1..=16).contains(&bits) => (
+                format!("a relative index of {bits} bits cannot be built"),
+                "use 1 to 16 bits; published engines use 4 or 5",
+            ),
+            Encoding::NM { .. } => (
+                "slices have no slots for N of M".into(),
+                "give the engine `kind = \"structured\"`",
+            ),
+            Encoding::Csr if rows => (
+                "columns are broadcast, and `csr` finds rows only".into(),
+                "use `csc`, or deal the weights in `contiguous` slices",
+            ),
+            Encoding::Coordinate if rows && self.skip_zero_activations => (
+                "skipped columns of `coordinate` cannot be passed over: it has no pointers".into(),
+                "use `csc`, or `skip-zero-activations = false`",
+            ),
+            Encoding::GolombRice if self.decode_bits_per_cycle.is_none() => (
+                "a decoder of Golomb-Rice codes reads bit after bit".into(),
+                "add `decode-bits-per-cycle`, as in `decode-bits-per-cycle = 4`",
+            ),
+            encoding => match encoding.check() {
+                Ok(()) => return Some(Some(encoding)),
+                Err(error) => (error.to_string(), "bring its parameters into their ranges"),
+            },
+        };
+        reader.fault(raw.span(), message, cure);
+        None
     }
 
     /// Accumulators a PE: `None` is a fault.
@@ -253,24 +300,6 @@ impl RawFeaturePort {
     }
 }
 
-/// The decoder's encoding; `dense` and an absent index are the same engine.
-#[expect(clippy::option_option, reason = "absent and faulty are different answers")]
-fn index(reader: &mut Reader, raw: Option<&Spanned<Encoding>>) -> Option<Option<Encoding>> {
-    let Some(raw) = raw else { return Some(None) };
-    match *raw.get_ref() {
-        Encoding::Dense => Some(None),
-        Encoding::RelativeIndex { bits } if !(1..=16).contains(&bits) => {
-            reader.fault(
-                raw.span(),
-                format!("a relative index of {bits} bits cannot be built"),
-                "use 1 to 16 bits; published engines use 4 or 5",
-            );
-            None
-        }
-        encoding => Some(Some(encoding)),
-    }
-}
-
 impl Slices {
     /// A synchronisation under which PEs wait less for each other.
     fn looser(&self) -> Option<(String, Synchronisation)> {
@@ -291,6 +320,19 @@ impl Slices {
             }
             (Partition::Contiguous, Synchronisation::Fifo { .. }) => None,
         }
+    }
+}
+
+impl Slices {
+    /// The same with a decoder of twice the rate, if it has one.
+    fn faster_decoder(&self) -> Option<(String, Self)> {
+        let bits = self.decode_bits_per_cycle?;
+        let twice = bits.saturating_mul(2);
+        let slices = Self {
+            decode_bits_per_cycle: Some(twice),
+            ..self.clone()
+        };
+        Some((format!("decoder {bits} → {twice} bits a cycle"), slices))
     }
 }
 
@@ -333,9 +375,13 @@ impl EngineForm for Slices {
         let index = match self.index {
             None | Some(Encoding::Dense) => "none: visits every weight".into(),
             Some(Encoding::RelativeIndex { bits }) => format!("relative index of {bits} bits"),
-            Some(other) => format!("{other:?}").to_lowercase(),
+            Some(Encoding::BlockMap { rows, cols }) => format!("map of {rows} x {cols} blocks"),
+            Some(other) => other.word().into(),
         };
         lines.push(("index", index));
+        if let Some(bits) = self.decode_bits_per_cycle {
+            lines.push(("decoder", format!("{bits} index bits a cycle")));
+        }
         let wait = match (self.synchronisation, self.partition) {
             (Synchronisation::Barrier, _) => "barrier after every output position".into(),
             (Synchronisation::Fifo { .. }, Partition::Contiguous) => "at the end of the layer".into(),
@@ -394,6 +440,9 @@ impl EngineForm for Slices {
                             ..self.clone()
                         },
                     );
+                }
+                if let Some((what, slices)) = self.faster_decoder() {
+                    change(what, slices);
                 }
                 if let Some(Encoding::RelativeIndex { bits }) = self.index
                     && bits < 16

@@ -13,7 +13,7 @@ mod systolic;
 
 pub(super) use row_stationary::Found;
 pub use row_stationary::{LoopForm, RowStationaryMapping};
-pub use slices::{Expectation, SliceEntries, expected, slice_entries};
+pub use slices::{SliceEntries, slice_entries};
 pub use systolic::{Accesses, Folds, nm_products, row_wise_products};
 
 use super::cost::{Causes, StoredBits};

@@ -2,8 +2,9 @@
 //!
 //! Every output position (N·P·Q of them) replays the stored slices. An *entry* is a stored weight: a non-zero,
 //! or a filler where a relative index of k bits cannot span the gap (a gap of more than L = 2^k positions
-//! stores a filler every L positions; none follow the last non-zero of a chain). `macs_per_pe` entries start
-//! together and occupy their PE for `cycles_per_entry` cycles.
+//! stores a filler every L positions; none follow the last non-zero of a chain), or a zero of a stored block.
+//! `macs_per_pe` entries start together and occupy their PE for `cycles_per_entry` cycles. The decoder reads
+//! `decode_bits_per_cycle` index bits a cycle ahead of the multipliers: a PE takes the longer of the two.
 //!
 //! * [`contiguous`]: SCNN-like, one index chain per PE over a contiguous run of weights;
 //! * [`interleaved`]: EIE, row i at PE i mod PEs, a chain per PE and column, columns broadcast in order.
@@ -12,79 +13,30 @@
 
 mod contiguous;
 pub(super) mod counting;
+mod decoder;
 mod entries;
 mod expectation;
+mod held;
 mod interleaved;
 
 pub use entries::{SliceEntries, slice_entries};
-pub use expectation::{Expectation, expected};
+
+use decoder::Decoder;
 
 use super::{ArrayEngine, ArrayRun};
 use crate::compression::Mask;
-use crate::compression::encoding::Encoding;
 use crate::hardware::{Partition, Slices};
 use crate::simulate::{Causes, LayerWork, SimulateError, Weights};
 
 /// The most PEs whose slices are counted one by one.
 const MAX_PES: u32 = 1 << 24;
 
-/// What the engine's decoder reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Decoder {
-    /// Nothing: every weight is visited.
-    None,
-    /// A bit per position; no fillers.
-    Bitmap,
-    /// A run length of so many bits per entry.
-    Relative(u32),
-}
-
-impl Decoder {
-    /// log2 of the largest gap that one entry spans; 63 where any gap does.
-    fn span(self) -> u32 {
-        match self {
-            Self::Relative(bits) => bits,
-            Self::None | Self::Bitmap => 63,
-        }
-    }
-
-    /// Index bits that travel with each entry.
-    fn bits_per_entry(self) -> u64 {
-        match self {
-            Self::Relative(bits) => u64::from(bits),
-            Self::None | Self::Bitmap => 0,
-        }
-    }
-}
-
 fn decoder(slices: &Slices, work: &LayerWork, engine: &str) -> Result<Decoder, SimulateError> {
-    let refuse = |message| SimulateError::Unsupported {
+    Decoder::of(slices).map_err(|message| SimulateError::Unsupported {
         layer: work.name.into(),
         engine: engine.into(),
         message,
-    };
-    match slices.index {
-        None => Ok(Decoder::None),
-        Some(encoding) => {
-            if encoding == Encoding::Dense {
-                Ok(Decoder::None)
-            } else if encoding == Encoding::Bitmap {
-                Ok(Decoder::Bitmap)
-            } else if let Encoding::RelativeIndex { bits } = encoding {
-                if (1..=16).contains(&bits) {
-                    Ok(Decoder::Relative(u32::from(bits)))
-                } else {
-                    Err(refuse(
-                        "has a relative index outside 1 to 16 bits; give `bits` in that range",
-                    ))
-                }
-            } else {
-                Err(refuse(
-                    "has no decoder for its encoding; use `dense`, `bitmap` or `relative-index`",
-                ))
-            }
-        }
-    }
+    })
 }
 
 impl ArrayEngine for Slices {
@@ -104,16 +56,19 @@ impl ArrayEngine for Slices {
         name: &str,
     ) -> Result<Option<[ArrayRun; 2]>, SimulateError> {
         let decoder = decoder(self, work, name)?;
-        match (self.partition, work.weights) {
-            (Partition::Contiguous, Weights::Density(density))
-                if decoder != Decoder::None && density < 1.0 =>
-            {
-                expectation::interval(self, decoder, work, density, level)
-                    .map(Some)
-                    .map_err(SimulateError::overflow(work))
-            }
-            _ => Ok(None),
+        let Weights::Density(density) = work.weights else {
+            return Ok(None);
+        };
+        if decoder == Decoder::None || density >= 1.0 {
+            return Ok(None);
         }
+        let interval = match self.partition {
+            Partition::Contiguous => expectation::interval,
+            Partition::RowInterleaved => interleaved::interval,
+        };
+        interval(self, decoder, work, density, level)
+            .map(Some)
+            .map_err(SimulateError::overflow(work))
     }
 
     fn pes(&self) -> u64 {
@@ -194,8 +149,8 @@ struct Stages {
     entries: u64,
     /// The same on the lanes and PEs that have work.
     lanes: u64,
-    /// Columns without an entry on their PE added.
-    empty_columns: u64,
+    /// Waiting of PEs for pointers, index bits and columns without an entry added.
+    decoded: u64,
     /// Until the slowest PE is done.
     slowest: u64,
     /// Until the feature port is done as well.
@@ -208,7 +163,7 @@ impl Stages {
         let useful = self.useful.min(self.total);
         let entries = self.entries.clamp(useful, self.total);
         let lanes = self.lanes.clamp(entries, self.total);
-        let empty = self.empty_columns.clamp(lanes, self.total);
+        let empty = self.decoded.clamp(lanes, self.total);
         let slowest = self.slowest.clamp(empty, self.total);
         Causes {
             compute: useful,
