@@ -165,7 +165,7 @@ fn vgg16_masks(c: &mut Criterion) {
         ),
     ] {
         group.bench_function(name, |b| {
-            b.iter(|| cycles(&layers, &masks, &profile, activations))
+            b.iter(|| cycles(&layers, &masks, &profile, activations));
         });
     }
     drop(masks);

@@ -109,7 +109,9 @@ impl Chain {
         self.zeros = zeros;
         self.found.nonzeros += nonzeros;
         self.found.fillers += fillers;
-        rest.iter().for_each(|&word| self.part(word, 64));
+        for &word in rest {
+            self.part(word, 64);
+        }
     }
 
     /// Goes over the lowest `width` (1 to 64) bits of `word`; bits above them are zero.
