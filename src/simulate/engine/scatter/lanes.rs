@@ -477,6 +477,7 @@ mod tests {
                 output_to_dram: true,
                 output_density: 1.0,
                 mapping: None,
+                fused: None,
             };
             let mut layer = Layer::new(engine, &work);
             layer.together = layer.fitting().expect("accumulators suffice");
