@@ -23,7 +23,7 @@ pub(super) fn memory(kind: MemoryKind, width: u64, holds: Vec<TensorKind>) -> Me
         holds,
         read_per_bit: energy(),
         write_per_bit: energy(),
-        fpga_memory: None,
+        fpga_memory: crate::hardware::FpgaMemory::default(),
     }
 }
 
