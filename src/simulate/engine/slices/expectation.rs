@@ -412,9 +412,12 @@ impl SliceSlots {
         if above <= 0.0 {
             return high.min(self.most);
         }
+        if under >= 0.0 {
+            return 0.0;
+        }
         let mut side = 0;
         for _ in 0..60 {
-            if high - low < 1e-7 * high.max(1.0) || under >= 0.0 {
+            if high - low < 1e-7 * high.max(1.0) {
                 break;
             }
             let middle = (low * above - high * under) / (above - under);
