@@ -64,7 +64,7 @@ fn stranger() -> impl Strategy<Value = String> {
 fn damaged(text: &str, words: &[(usize, String)], lines: &[(usize, bool)], cut: Option<usize>) -> String {
     let mut pieces: Vec<String> = Vec::new();
     for c in text.chars() {
-        let joins = |last: &String| last.chars().all(|l| l.is_alphanumeric()) && c.is_alphanumeric();
+        let joins = |last: &String| last.chars().all(char::is_alphanumeric) && c.is_alphanumeric();
         match pieces.last_mut().filter(|last| joins(last)) {
             Some(last) => last.push(c),
             None => pieces.push(c.into()),

@@ -184,16 +184,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
             );
         }
     }
-    let mut files = Files::new();
-    files.csv("summary.csv", &rows.summary)?;
-    files.csv("layers.csv", &rows.layers)?;
-    files.csv("traffic.csv", &rows.traffic)?;
-    if !rows.resources.is_empty() {
-        files.csv("resources.csv", &rows.resources)?;
-    }
-    if !rows.masks.is_empty() {
-        files.csv("masks.csv", &rows.masks)?;
-    }
+    let files = rows.files()?;
     let answer = Answer {
         run: &run,
         summary: &rows.summary,
@@ -253,6 +244,21 @@ struct Rows {
 }
 
 impl Rows {
+    /// The CSV files; those of resources and masks only where there are rows for them.
+    fn files(&self) -> Result<Files, Failure> {
+        let mut files = Files::new();
+        files.csv("summary.csv", &self.summary)?;
+        files.csv("layers.csv", &self.layers)?;
+        files.csv("traffic.csv", &self.traffic)?;
+        if !self.resources.is_empty() {
+            files.csv("resources.csv", &self.resources)?;
+        }
+        if !self.masks.is_empty() {
+            files.csv("masks.csv", &self.masks)?;
+        }
+        Ok(files)
+    }
+
     /// Estimates one candidate on one profile, and returns its table.
     fn add(
         &mut self,

@@ -8,8 +8,8 @@
 //! x·y = Σ p_k·2^(k·s)                    p_(i + n·j) = w_i·a_j, each in −2^(s−2)+2^(W−1) … 2^(s−2)
 //! ```
 //!
-//! The products below p_k sum to less than 2^(k·s−1) in magnitude, so the bit under a product's field is their sign:
-//! it is the borrow, and added to the field (as a carry into the accumulator that follows) it gives p_k exactly. A sum
+//! The products below `p_k` sum to less than 2^(k·s−1) in magnitude, so the bit under a product's field is their sign:
+//! it is the borrow, and added to the field (as a carry into the accumulator that follows) it gives `p_k` exactly. A sum
 //! of n operands takes (n − 1)·s + W bits, and one more if n > 1, as the lowest may borrow from the highest.
 //!
 //! The ports are 25 × 18 (DSP48E1) or 27 × 18 bits (DSP48E2), the product 43 or 45 of 48. Two 8-bit products that
