@@ -48,7 +48,7 @@ proptest! {
     }
 }
 
-/// A mapping that was searched for serves every density: the totals of AlexNet on Eyeriss, asked again, are those of
+/// A mapping that was searched for serves every density: the totals of `AlexNet` on Eyeriss, asked again, are those of
 /// the network simulated anew.
 #[test]
 fn mappings_found_once_serve_other_densities() {

@@ -1,4 +1,4 @@
-//! ZigZag 3.9.1: cycles of its mappings without stalls, ResNet-18 on its TPU-like array.
+//! `ZigZag` 3.9.1: cycles of its mappings without stalls, ResNet-18 on its TPU-like array.
 
 use super::common::{engine, profile, work};
 use super::{Row, Study, Tolerance};
