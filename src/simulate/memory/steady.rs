@@ -463,6 +463,7 @@ pub(super) fn run(extents: &Extents, array: &ArrayRun, layout: &Layout, tiling: 
         causes,
         dram,
         passed: dram,
+        activations: 0,
         tiling: Some(tiling),
     })
 }
