@@ -71,24 +71,47 @@ fn the_template_is_a_valid_profile() {
 fn rows_banks_and_ports_are_read() {
     let plain = Profile::from_source(&Source::new("template.toml", template())).expect("valid");
     let mut text = template().to_owned();
-    for line in ["# ports = 1", "# banks = 4", "# [memories.dram", "# burst-bits", "# row-", "# banks = 8", "# activate"] {
+    for line in [
+        "# ports = 1",
+        "# banks = 4",
+        "# [memories.dram",
+        "# burst-bits",
+        "# row-",
+        "# banks = 8",
+        "# activate",
+    ] {
         assert!(text.contains(line), "the template has no `{line}`");
         text = text.replace(line, &line[2..]);
     }
     let given = "dram = { burst-bits = 512, source = \"assumed: fill in\" }\n";
     let (head, tail) = text.split_once(given).expect("the template has a DRAM");
-    let text = format!("{head}{}", tail.replacen("# source = \"data sheet\"", "source = \"data sheet\"", 2));
+    let text = format!(
+        "{head}{}",
+        tail.replacen("# source = \"data sheet\"", "source = \"data sheet\"", 2)
+    );
     let profile = Profile::from_source(&Source::new("rows.toml", text)).expect("valid");
     let rows = profile.memories[2].rows.as_ref().expect("rows");
     assert_eq!((rows.row_bytes, rows.banks, rows.row_miss_cycles), (2048, 8, 20));
     let energy = rows.activate_energy.as_ref().expect("an energy");
-    assert_eq!((energy.value.value(), energy.source.as_str()), (2000.0, "data sheet"));
+    assert_eq!(
+        (energy.value.value(), energy.source.as_str()),
+        (2000.0, "data sheet")
+    );
     assert_eq!(profile.memories[0].ports, Some(Ports::Shared { banks: 4 }));
     let shown: Vec<_> = profile.summary().into_iter().map(|row| row.value).collect();
-    for words in ["1 in each of 4 banks, shared by both sides", "2048 bytes, 8 banks, 20 cycles to open one", "2000 pJ"] {
+    for words in [
+        "1 in each of 4 banks, shared by both sides",
+        "2048 bytes, 8 banks, 20 cycles to open one",
+        "2000 pJ",
+    ] {
         assert!(shown.iter().any(|value| value == words), "{words}: {shown:?}");
     }
-    assert!(plain.memories.iter().all(|memory| memory.rows.is_none() && memory.ports.is_none()));
+    assert!(
+        plain
+            .memories
+            .iter()
+            .all(|memory| memory.rows.is_none() && memory.ports.is_none())
+    );
 }
 
 /// `UPDATE_SCHEMAS=1 cargo test --test profiles` rewrites the file.

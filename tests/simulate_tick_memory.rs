@@ -6,9 +6,7 @@ mod common;
 mod memory;
 
 use common::{buffer, dram, engine, pj, profile, slices, systolic, work};
-use cosparse::hardware::{
-    Dataflow, DramRows, EngineKind, Memory, MemoryKind, Ports, Profile, TensorKind,
-};
+use cosparse::hardware::{Dataflow, DramRows, EngineKind, Memory, MemoryKind, Ports, Profile, TensorKind};
 use cosparse::network::LoopNest;
 use cosparse::simulate::{
     LayerCost, LayerWork, Mapping, Pick, Spatial, TileOrder, Tiling, Weights, array, explain, layer_on,
@@ -273,10 +271,16 @@ fn an_intermediate_level_bounds_what_passes_it() {
     let direct = machine(
         false,
         1,
-        vec![buffer("weights", 1 << 20, 1 << 20, &TENSORS[..2]), features(), main],
+        vec![
+            buffer("weights", 1 << 20, 1 << 20, &TENSORS[..2]),
+            features(),
+            main,
+        ],
     );
     let mut through = direct.clone();
-    through.memories.insert(1, buffer("level", 1 << 21, 2, &TENSORS[..1]));
+    through
+        .memories
+        .insert(1, buffer("level", 1 << 21, 2, &TENSORS[..1]));
     let work = work(common::gemm(1, 4, 1), Weights::Density(1.0));
     let (direct, through) = (
         layer_on(&work, &direct, 0).expect("a cost"),

@@ -105,7 +105,11 @@ impl Profile {
                 None => {}
                 Some(Ports::Shared { banks: 1 }) => rows.plain(&section, "ports", "1, shared by both sides"),
                 Some(Ports::Shared { banks }) => {
-                    rows.plain(&section, "ports", format!("1 in each of {banks} banks, shared by both sides"));
+                    rows.plain(
+                        &section,
+                        "ports",
+                        format!("1 in each of {banks} banks, shared by both sides"),
+                    );
                 }
                 Some(Ports::Separate) => rows.plain(&section, "ports", "2, one for each side"),
             }
@@ -119,7 +123,12 @@ impl Profile {
                     ),
                 );
                 if let Some(energy) = &dram.activate_energy {
-                    rows.add(&section, "open a row", energy.value.to_string(), Some(&energy.source));
+                    rows.add(
+                        &section,
+                        "open a row",
+                        energy.value.to_string(),
+                        Some(&energy.source),
+                    );
                 }
             }
             rows.add(

@@ -259,7 +259,9 @@ fn moving(profile: &Profile, cause: &str) -> Vec<(String, Profile)> {
                 let Some(Ports::Shared { banks }) = memory.ports else {
                     continue;
                 };
-                with("a port for each side".into(), &|m| m.ports = Some(Ports::Separate));
+                with("a port for each side".into(), &|m| {
+                    m.ports = Some(Ports::Separate)
+                });
                 if let Ok(twice) = mul(banks, 2) {
                     with(format!("banks {banks} → {twice}"), &|m| {
                         m.ports = Some(Ports::Shared { banks: twice });

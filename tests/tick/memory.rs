@@ -80,19 +80,27 @@ impl Machine<'_> {
     /// Buffers that hold a tensor, the innermost first.
     fn holders(&self, t: usize) -> Vec<usize> {
         let buffers = 0..self.memories.len() - 1;
-        buffers.filter(|&m| self.memories[m].holds.contains(&TENSORS[t])).collect()
+        buffers
+            .filter(|&m| self.memories[m].holds.contains(&TENSORS[t]))
+            .collect()
     }
 
     /// The memory that the array reads or writes.
     fn inner(&self, t: usize) -> usize {
-        self.holders(t).first().copied().unwrap_or(self.memories.len() - 1)
+        self.holders(t)
+            .first()
+            .copied()
+            .unwrap_or(self.memories.len() - 1)
     }
 
     /// Whether a tensor waits for the array: the largest buffer that holds it is not double-buffered.
     fn serial(&self, t: usize) -> bool {
         let mut largest = (0, false);
         for m in self.holders(t) {
-            if let MemoryKind::Buffer { capacity, double_buffered } = self.memories[m].kind
+            if let MemoryKind::Buffer {
+                capacity,
+                double_buffered,
+            } = self.memories[m].kind
                 && capacity.bits() > largest.0
             {
                 largest = (capacity.bits(), !double_buffered);
@@ -118,7 +126,9 @@ impl Machine<'_> {
             }
             let samples = (r1 - r0).div_ceil(sample_rows);
             let each = bits.div_ceil(samples);
-            return (0..samples).map(|s| (first + s * sample + c0 * plane, each)).collect();
+            return (0..samples)
+                .map(|s| (first + s * sample + c0 * plane, each))
+                .collect();
         }
         let each = bits.div_ceil(c1 - c0);
         let inside = (plane * (r0 % sample_rows) / sample_rows).min(plane - each);
@@ -145,7 +155,12 @@ impl Machine<'_> {
             }
         }
         let bits = &self.array.bits;
-        let edges = [bits.weights, bits.indices, bits.inputs, bits.outputs_read + bits.outputs_written];
+        let edges = [
+            bits.weights,
+            bits.indices,
+            bits.inputs,
+            bits.outputs_read + bits.outputs_written,
+        ];
         let stored = [self.array.stored.weights, self.array.stored.indices];
         let mut tiles = Vec::new();
         let mut outputs = 0;
@@ -183,7 +198,8 @@ impl Machine<'_> {
                 let bits = if some_r >= nest.p {
                     of_groups(input * some_r.div_ceil(nest.p))
                 } else {
-                    let window = |rows: u64| (rows - 1) * nest.stride[0] + (nest.r - 1) * nest.dilation[0] + 1;
+                    let window =
+                        |rows: u64| (rows - 1) * nest.stride[0] + (nest.r - 1) * nest.dilation[0] + 1;
                     let share = of_groups(input);
                     (share * window(some_r)).div_ceil(window(nest.p)).min(share)
                 };
@@ -226,11 +242,7 @@ impl Machine<'_> {
         }
         for step in 0..tiles.len() + 2 {
             let at = |place: Option<usize>| place.and_then(|i| tiles.get(i)).unwrap_or(&none);
-            let (next, current, before) = (
-                at(Some(step)),
-                at(step.checked_sub(1)),
-                at(step.checked_sub(2)),
-            );
+            let (next, current, before) = (at(Some(step)), at(step.checked_sub(1)), at(step.checked_sub(2)));
             self.step(current.compute, current.edge, next, before, false, &mut ticked);
             self.step(0, [0; 4], current, current, true, &mut ticked);
         }
@@ -239,7 +251,15 @@ impl Machine<'_> {
 
     /// Cycles until the array has computed and all that moves has moved, of the tensors that wait for the array or of the
     /// others.
-    fn step(&self, compute: u64, edge: [u64; 4], load: &Tile, store: &Tile, serial: bool, ticked: &mut Ticked) {
+    fn step(
+        &self,
+        compute: u64,
+        edge: [u64; 4],
+        load: &Tile,
+        store: &Tile,
+        serial: bool,
+        ticked: &mut Ticked,
+    ) {
         let last = self.memories.len() - 1;
         let moving = |t: &usize| self.serial(*t) == serial;
         let mut buffers: Vec<Buffer> = Vec::new();
@@ -250,7 +270,10 @@ impl Machine<'_> {
                     buffer.inner += edge;
                 }
             }
-            for t in (0..4).filter(moving).filter(|&t| memory.holds.contains(&TENSORS[t])) {
+            for t in (0..4)
+                .filter(moving)
+                .filter(|&t| memory.holds.contains(&TENSORS[t]))
+            {
                 let bits = load.load[t] + store.store[t];
                 buffer.outer += bits;
                 if self.inner(t) != m {

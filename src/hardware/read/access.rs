@@ -72,7 +72,8 @@ impl Reader {
         let miss = self.count(&rows.row_miss_cycles, "`row-miss-cycles`", MAX_COUNT);
         let activate_energy = self.optional(rows.activate_energy.as_ref());
         self.source(&rows.source);
-        let row_bytes = row_bytes.and_then(|bytes| self.row(&rows.row_bytes, bytes, *raw.burst_bits.get_ref()));
+        let row_bytes =
+            row_bytes.and_then(|bytes| self.row(&rows.row_bytes, bytes, *raw.burst_bits.get_ref()));
         Some(Some(DramRows {
             row_bytes: row_bytes?,
             banks: banks?,
@@ -87,14 +88,20 @@ impl Reader {
             self.fault(
                 raw.span(),
                 format!("`row-bytes` is {bytes}, no power of two"),
-                format!("write {}, or what the datasheet calls the page size", bytes.next_power_of_two()),
+                format!(
+                    "write {}, or what the datasheet calls the page size",
+                    bytes.next_power_of_two()
+                ),
             );
             return None;
         }
         if burst > 0 && !(bytes * 8).is_multiple_of(burst) {
             self.fault(
                 raw.span(),
-                format!("a row of {} bits is no whole number of bursts of {burst} bits", bytes * 8),
+                format!(
+                    "a row of {} bits is no whole number of bursts of {burst} bits",
+                    bytes * 8
+                ),
                 "raise `row-bytes`, or lower `burst-bits`",
             );
             return None;

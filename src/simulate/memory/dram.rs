@@ -111,7 +111,9 @@ impl Rows {
         let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
         // of all rows together, so that nothing is rounded before the end
         let wait = product(self.miss, opened).saturating_sub(product(self.banks - 1, data));
-        let waits = wait.checked_mul(((opened - 1) / self.banks).into()).ok_or(Overflow)?;
+        let waits = wait
+            .checked_mul(((opened - 1) / self.banks).into())
+            .ok_or(Overflow)?;
         add(add(self.miss, data)?, fit(waits.div_ceil(opened.into()))?)
     }
 }

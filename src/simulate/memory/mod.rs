@@ -204,7 +204,10 @@ fn ports(memories: &[Memory], routes: &[Route; 4]) -> ([Port; 5], usize) {
 }
 
 /// The buffers that transfers take time in, with their places in the profile's list.
-fn crossings<'a>(memories: &'a [Memory], routes: &'a [Route; 4]) -> impl Iterator<Item = (usize, Crossing)> + 'a {
+fn crossings<'a>(
+    memories: &'a [Memory],
+    routes: &'a [Route; 4],
+) -> impl Iterator<Item = (usize, Crossing)> + 'a {
     let list = memories.iter().enumerate();
     list.filter_map(|(m, memory)| Some((m, Crossing::of(memory, m, routes)?)))
 }

@@ -95,7 +95,12 @@ impl Charges {
         Ok(longest)
     }
 
-    fn dram(&self, array: [u64; 4], tiles: [&Tile; 2], moves: impl Fn(usize) -> bool) -> Result<Busy, Overflow> {
+    fn dram(
+        &self,
+        array: [u64; 4],
+        tiles: [&Tile; 2],
+        moves: impl Fn(usize) -> bool,
+    ) -> Result<Busy, Overflow> {
         let [load, store] = tiles;
         let bits = plus(array, only(plus(load.load, store.store)?, &moves))?;
         let data = sum(bits)?.div_ceil(self.widths[self.widths.len() - 1]);
