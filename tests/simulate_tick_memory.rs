@@ -6,11 +6,14 @@ mod common;
 mod memory;
 
 use common::{buffer, dram, engine, pj, profile, slices, systolic, work};
-use cosparse::hardware::{Dataflow, DramRows, EngineKind, Memory, MemoryKind, Ports, Profile, TensorKind};
+use cosparse::hardware::{
+    Dataflow, DramRows, EngineKind, Memory, MemoryKind, Ports, Profile, RowStationary, RunLength, TensorKind,
+};
 use cosparse::network::LoopNest;
 use cosparse::simulate::{
     LayerCost, LayerWork, Mapping, Pick, Spatial, TileOrder, Tiling, Weights, array, explain, layer_on,
 };
+use cosparse::units::Capacity;
 use memory::{Machine, Ticked};
 use proptest::prelude::*;
 
@@ -99,6 +102,23 @@ fn machine(sparse: bool, pes: u32, memories: Vec<Memory>) -> Profile {
     }
 }
 
+fn row_stationary() -> RowStationary {
+    RowStationary {
+        rows: 12,
+        cols: 14,
+        filter_words: 224,
+        input_words: 12,
+        psum_words: 24,
+        psums_per_cycle: 4,
+        weights_per_cycle: 4,
+        inputs_per_cycle: 1,
+        banks: 1 << 16,
+        bank: Capacity::new(32_768.0).expect("a capacity"),
+        gates_zero_inputs: false,
+        run_length: None,
+    }
+}
+
 fn layer<'a>(nest: LoopNest, tiling: Tiling, dram: [bool; 2], bits: u32, sparse: bool) -> LayerWork<'a> {
     LayerWork {
         activation_bits: bits,
@@ -140,7 +160,7 @@ proptest! {
         let work = layer(nest, tiling, through, bits, sparse);
         let cost = layer_on(&work, &profile, 0).expect("a small layer runs");
         let run = array(&work, &profile, 0, None).expect("a small layer runs");
-        let machine = Machine { work: &work, array: &run, memories: &profile.memories, tiling };
+        let machine = Machine { work: &work, array: &run, memories: &profile.memories, tiling: Some(tiling) };
         let (read, written) = at_dram(&cost);
         let found = Ticked {
             cycles: cost.cycles,
@@ -162,6 +182,46 @@ proptest! {
         } else {
             prop_assert_eq!(cost.energy.activation, None);
         }
+    }
+
+    /// Where the array says what moves, too: row-stationary mappings, with features compressed in the DRAM or not.
+    #[test]
+    fn given_transfers_are_as_ticked(
+        (nest, _) in tiled(),
+        memories in memories(),
+        through in any::<[bool; 2]>(),
+        compressed in any::<bool>(),
+        density in 0.2f64..1.0,
+    ) {
+        let kind = EngineKind::RowStationary(RowStationary {
+            run_length: compressed.then_some(RunLength { values: 3, word_bits: 64 }),
+            ..row_stationary()
+        });
+        let profile = Profile {
+            memories,
+            ..profile(vec![engine("engine", 500.0, 9000.0, kind)])
+        };
+        // of one sample no other mapping is tried
+        let nest = LoopNest { n: 1, ..nest };
+        let work = LayerWork {
+            input_from_dram: through[0],
+            output_to_dram: through[1],
+            activation_density: density,
+            output_density: density,
+            ..work(nest, Weights::Density(1.0))
+        };
+        let cost = layer_on(&work, &profile, 0).expect("a small layer runs");
+        let run = array(&work, &profile, 0, None).expect("a small layer runs");
+        prop_assert!(run.transfers.is_some());
+        let machine = Machine { work: &work, array: &run, memories: &profile.memories, tiling: None };
+        let (read, written) = at_dram(&cost);
+        let found = Ticked {
+            cycles: cost.cycles,
+            activations: cost.rows.map_or(0, |rows| rows.activations),
+            read,
+            written,
+        };
+        prop_assert_eq!(&found, &machine.run());
     }
 
     /// More banks and larger rows are never slower, rows twice as large are never opened more often, and neither are

@@ -2,7 +2,7 @@
 //! moves a word, each bank opens its row and the array works on. Slow and obvious.
 
 use cosparse::hardware::{Memory, MemoryKind, Ports, TensorKind};
-use cosparse::simulate::{ArrayRun, LayerWork, TileOrder, Tiling};
+use cosparse::simulate::{ArrayRun, LayerWork, TileOrder, Tiling, Transfers};
 
 const TENSORS: [TensorKind; 4] = [
     TensorKind::Weights,
@@ -20,7 +20,8 @@ pub(crate) struct Ticked {
     pub(crate) written: [u64; 4],
 }
 
-/// A tile: the array's work, and by tensor what it loads and stores with the rows of the DRAM it opens.
+/// A tile: the array's work, and by tensor what it loads from the DRAM and stores there, the rows that are opened for it,
+/// and what the buffers see of it.
 #[derive(Debug, Clone, Default)]
 struct Tile {
     compute: u64,
@@ -29,6 +30,7 @@ struct Tile {
     store: [u64; 4],
     load_rows: [u64; 4],
     store_rows: [u64; 4],
+    through: [[u64; 4]; 2],
 }
 
 /// Rows of `row` bits that runs (first bit, bits) open when they are visited in order.
@@ -58,7 +60,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) work: &'a LayerWork<'a>,
     pub(crate) array: &'a ArrayRun,
     pub(crate) memories: &'a [Memory],
-    pub(crate) tiling: Tiling,
+    /// How the layer is cut, unless the array says what moves.
+    pub(crate) tiling: Option<Tiling>,
 }
 
 impl Machine<'_> {
@@ -95,6 +98,9 @@ impl Machine<'_> {
 
     /// Whether a tensor waits for the array: the largest buffer that holds it is not double-buffered.
     fn serial(&self, t: usize) -> bool {
+        if let Some(transfers) = &self.array.transfers {
+            return !transfers.overlaps[t];
+        }
         let mut largest = (0, false);
         for m in self.holders(t) {
             if let MemoryKind::Buffer {
@@ -135,8 +141,52 @@ impl Machine<'_> {
         (c0..c1).map(|c| (first + c * plane + inside, each)).collect()
     }
 
-    fn tiles(&self) -> Vec<Tile> {
-        let (nest, tiling) = (&self.work.nest, &self.tiling);
+    /// Equal steps of what the array says; each tensor is one stream.
+    fn given(&self, transfers: &Transfers) -> Vec<Tile> {
+        let edges = self.edges();
+        let streams = |bits: [u64; 4]| -> [u64; 4] {
+            std::array::from_fn(|t| {
+                if self.holders(t).is_empty() {
+                    0
+                } else {
+                    up(bits[t], self.burst())
+                }
+            })
+        };
+        let (loads, stores) = (streams(transfers.dram_loads), streams(transfers.dram_stores));
+        let steps = transfers.steps;
+        let step = |i: u64| {
+            let part = |total: u64| dealt(total, i, i + 1, steps);
+            let rows = |total: u64| {
+                let run = (total * i / steps, part(total));
+                self.row().map_or(0, |row| opened(&[run], row))
+            };
+            Tile {
+                compute: part(self.array.cycles),
+                edge: edges.map(part),
+                load: loads.map(part),
+                store: stores.map(part),
+                load_rows: loads.map(rows),
+                store_rows: stores.map(rows),
+                through: [transfers.loads.map(part), transfers.stores.map(part)],
+            }
+        };
+        (0..steps).map(step).collect()
+    }
+
+    /// Bits at the array's edge.
+    fn edges(&self) -> [u64; 4] {
+        let bits = &self.array.bits;
+        [
+            bits.weights,
+            bits.indices,
+            bits.inputs,
+            bits.outputs_read + bits.outputs_written,
+        ]
+    }
+
+    fn tiles(&self, tiling: Tiling) -> Vec<Tile> {
+        let nest = &self.work.nest;
         let (channels, rows) = (nest.g * nest.k, nest.n * nest.p);
         let act = u64::from(self.work.activation_bits);
         let (input, output) = (self.work.input_elements * act, self.work.output_elements * act);
@@ -154,13 +204,7 @@ impl Machine<'_> {
                 }
             }
         }
-        let bits = &self.array.bits;
-        let edges = [
-            bits.weights,
-            bits.indices,
-            bits.inputs,
-            bits.outputs_read + bits.outputs_written,
-        ];
+        let edges = self.edges();
         let stored = [self.array.stored.weights, self.array.stored.indices];
         let mut tiles = Vec::new();
         let mut outputs = 0;
@@ -213,6 +257,7 @@ impl Machine<'_> {
                 tile.store[3] = up(bits, self.burst());
                 tile.store_rows[3] = self.row().map_or(0, |row| opened(&runs, row));
             }
+            tile.through = [tile.load, tile.store];
             tiles.push(tile);
         }
         tiles
@@ -226,7 +271,11 @@ impl Machine<'_> {
     }
 
     pub(crate) fn run(&self) -> Ticked {
-        let tiles = self.tiles();
+        let tiles = match (&self.array.transfers, self.tiling) {
+            (Some(transfers), _) => self.given(transfers),
+            (None, Some(tiling)) => self.tiles(tiling),
+            (None, None) => panic!("a layer in tiles needs a tiling"),
+        };
         let none = Tile::default();
         let mut ticked = Ticked::default();
         for tile in &tiles {
@@ -274,7 +323,7 @@ impl Machine<'_> {
                 .filter(moving)
                 .filter(|&t| memory.holds.contains(&TENSORS[t]))
             {
-                let bits = load.load[t] + store.store[t];
+                let bits = load.through[0][t] + store.through[1][t];
                 buffer.outer += bits;
                 if self.inner(t) != m {
                     buffer.inner += bits;
