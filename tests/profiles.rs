@@ -3,7 +3,7 @@
 use cosparse::compression::encoding::Encoding;
 use cosparse::document::Source;
 use cosparse::hardware::{
-    EngineKind, MemoryKind, Profile, TensorKind, citations, scale, sram_read_per_bit, template, zoo,
+    EngineKind, MemoryKind, Ports, Profile, TensorKind, citations, scale, sram_read_per_bit, template, zoo,
 };
 use cosparse::units::{Capacity, Energy};
 use miette::{GraphicalReportHandler, GraphicalTheme};
@@ -64,6 +64,54 @@ fn every_shipped_profile_is_read() {
 fn the_template_is_a_valid_profile() {
     let profile = Profile::from_source(&Source::new("template.toml", template())).expect("valid");
     assert_eq!(profile.engines.len(), 2);
+}
+
+/// What the template says in comments of rows, banks and ports may be written.
+#[test]
+fn rows_banks_and_ports_are_read() {
+    let plain = Profile::from_source(&Source::new("template.toml", template())).expect("valid");
+    let mut text = template().to_owned();
+    for line in [
+        "# ports = 1",
+        "# banks = 4",
+        "# [memories.dram",
+        "# burst-bits",
+        "# row-",
+        "# banks = 8",
+        "# activate",
+    ] {
+        assert!(text.contains(line), "the template has no `{line}`");
+        text = text.replace(line, &line[2..]);
+    }
+    let given = "dram = { burst-bits = 512, source = \"assumed: fill in\" }\n";
+    let (head, tail) = text.split_once(given).expect("the template has a DRAM");
+    let text = format!(
+        "{head}{}",
+        tail.replacen("# source = \"data sheet\"", "source = \"data sheet\"", 2)
+    );
+    let profile = Profile::from_source(&Source::new("rows.toml", text)).expect("valid");
+    let rows = profile.memories[2].rows.as_ref().expect("rows");
+    assert_eq!((rows.row_bytes, rows.banks, rows.row_miss_cycles), (2048, 8, 20));
+    let energy = rows.activate_energy.as_ref().expect("an energy");
+    assert_eq!(
+        (energy.value.value(), energy.source.as_str()),
+        (2000.0, "data sheet")
+    );
+    assert_eq!(profile.memories[0].ports, Some(Ports::Shared { banks: 4 }));
+    let shown: Vec<_> = profile.summary().into_iter().map(|row| row.value).collect();
+    for words in [
+        "1 in each of 4 banks, shared by both sides",
+        "2048 bytes, 8 banks, 20 cycles to open one",
+        "2000 pJ",
+    ] {
+        assert!(shown.iter().any(|value| value == words), "{words}: {shown:?}");
+    }
+    assert!(
+        plain
+            .memories
+            .iter()
+            .all(|memory| memory.rows.is_none() && memory.ports.is_none())
+    );
 }
 
 /// `UPDATE_SCHEMAS=1 cargo test --test profiles` rewrites the file.
@@ -212,6 +260,81 @@ fn cross_field_faults_name_their_cure() {
             "# fpga-memory = \"bram\"",
             "fpga-memory = \"bram\"",
             "the profile has no `[fpga]`",
+        ),
+        (
+            "dram = { burst-bits = 512, source = \"assumed: fill in\" }",
+            "dram = { burst-bits = 512, source = \"x of y\", rows = { row-bytes = 2000, banks = 8, row-miss-cycles = 20, source = \"x of y\" } }",
+            "`row-bytes` is 2000, no power of two",
+        ),
+        (
+            "dram = { burst-bits = 512, source = \"assumed: fill in\" }",
+            "dram = { burst-bits = 512, source = \"x of y\", rows = { row-bytes = 2000, banks = 8, row-miss-cycles = 20, source = \"x of y\" } }",
+            "write 2048, or what the datasheet calls the page size",
+        ),
+        (
+            "dram = { burst-bits = 512, source = \"assumed: fill in\" }",
+            "dram = { burst-bits = 512, source = \"x of y\", rows = { row-bytes = 32, banks = 8, row-miss-cycles = 20, source = \"x of y\" } }",
+            "a row of 256 bits is no whole number of bursts of 512 bits",
+        ),
+        (
+            "dram = { burst-bits = 512, source = \"assumed: fill in\" }",
+            "dram = { burst-bits = 512, source = \"x of y\", rows = { row-bytes = 0, banks = 8, row-miss-cycles = 20, source = \"x of y\" } }",
+            "`row-bytes` is 0, it must be at least 1",
+        ),
+        (
+            "dram = { burst-bits = 512, source = \"assumed: fill in\" }",
+            "dram = { burst-bits = 512, source = \"x of y\", rows = { row-bytes = 4194304, banks = 8, row-miss-cycles = 20, source = \"x of y\" } }",
+            "it must be at most 1048576",
+        ),
+        (
+            "dram = { burst-bits = 512, source = \"assumed: fill in\" }",
+            "dram = { burst-bits = 512, source = \"x of y\", rows = { row-bytes = 2048, banks = 0, row-miss-cycles = 20, source = \"x of y\" } }",
+            "`banks` is 0, it must be at least 1",
+        ),
+        (
+            "dram = { burst-bits = 512, source = \"assumed: fill in\" }",
+            "dram = { burst-bits = 512, source = \"x of y\", rows = { row-bytes = 2048, banks = 8, row-miss-cycles = 0, source = \"x of y\" } }",
+            "`row-miss-cycles` is 0, it must be at least 1",
+        ),
+        (
+            "dram = { burst-bits = 512, source = \"assumed: fill in\" }",
+            "dram = { burst-bits = 512, source = \"x of y\", rows = { row-bytes = 2048, banks = 8, row-miss-cycles = 20, source = \"\" } }",
+            "`source` is empty or too short",
+        ),
+        (
+            "dram = { burst-bits = 512, source = \"assumed: fill in\" }",
+            "dram = { burst-bits = 512, source = \"x of y\", rows = { row-bytes = 2048, banks = 8, row-miss-cycles = 20, source = \"x of y\", activate-energy = { value = \"5 mW\", source = \"x of y\" } } }",
+            "`mW` is not a unit of energy",
+        ),
+        (
+            "holds = [\"weights\", \"indices\"]",
+            "holds = [\"weights\", \"indices\"]\nports = 0",
+            "`ports` is 0, it must be at least 1",
+        ),
+        (
+            "holds = [\"weights\", \"indices\"]",
+            "holds = [\"weights\", \"indices\"]\nports = 3",
+            "`ports` is 3, it must be at most 2",
+        ),
+        (
+            "holds = [\"weights\", \"indices\"]",
+            "holds = [\"weights\", \"indices\"]\nports = 1\nbanks = 0",
+            "`banks` is 0, it must be at least 1",
+        ),
+        (
+            "holds = [\"weights\", \"indices\"]",
+            "holds = [\"weights\", \"indices\"]\nports = 1\nbanks = 5000",
+            "5000 banks, but the buffer has 4096 words of 1024 bits",
+        ),
+        (
+            "holds = [\"weights\", \"indices\"]",
+            "holds = [\"weights\", \"indices\"]\nbanks = 4",
+            "`banks` without a port to share",
+        ),
+        (
+            "holds = [\"weights\", \"indices\"]",
+            "holds = [\"weights\", \"indices\"]\nports = 2\nbanks = 4",
+            "add `ports = 1` beside it, or leave `banks` out",
         ),
         ("pes = 64", "pes = 0", "`pes` is 0, it must be at least 1"),
         ("multiply = \"0.2 pJ\"", "multiply = \"-1 pJ\"", "out of range"),

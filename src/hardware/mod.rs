@@ -18,8 +18,8 @@ pub use engine::{
     RunLength, Scatter, SerialOperand, Slices, Structured, Synchronisation, Systolic,
 };
 pub use profile::{
-    EnergyTable, Engine, Fpga, FpgaMemory, MacEnergy, Memory, MemoryKind, Profile, SiliconArea, Sourced,
-    TensorKind,
+    DramRows, EnergyTable, Engine, Fpga, FpgaMemory, MacEnergy, Memory, MemoryKind, Ports, Profile,
+    SiliconArea, Sourced, TensorKind,
 };
 pub use read::OpenError;
 pub use schema::{schema, template};

@@ -80,6 +80,10 @@ pub struct Memory {
     pub bits_per_cycle: Sourced<u64>,
     /// What it may hold.
     pub holds: Vec<TensorKind>,
+    /// Rows and banks of a DRAM, if modelled.
+    pub rows: Option<DramRows>,
+    /// How the two sides of a buffer share its ports; `None`: transfers on the outer side take no time here.
+    pub ports: Option<Ports>,
     /// What it is made of on an FPGA; elsewhere without meaning.
     pub fpga_memory: FpgaMemory,
     /// Energy to read one bit.
@@ -118,6 +122,31 @@ pub enum MemoryKind {
         /// Bits of a burst.
         burst_bits: u64,
     },
+}
+
+/// Rows and banks of a DRAM.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DramRows {
+    /// Bytes of a row; a power of two, and whole bursts.
+    pub row_bytes: u64,
+    /// Banks, each with one open row; consecutive rows lie in consecutive banks.
+    pub banks: u64,
+    /// Cycles to close a row and open another (tRP + tRCD), in the clock of the memory's port.
+    pub row_miss_cycles: u64,
+    /// Energy to open a row; `None`: it is in the energy of a bit.
+    pub activate_energy: Option<Sourced<Energy>>,
+}
+
+/// Ports of a buffer. One side is the array's, or that of the next memory on the way to it; the other is the DRAM's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ports {
+    /// One port for both sides, in each of so many banks.
+    Shared {
+        /// Banks; never zero.
+        banks: u64,
+    },
+    /// A port for each side.
+    Separate,
 }
 
 /// Joules per action; what is `None` is reported as "not modelled".

@@ -150,6 +150,14 @@ pub(crate) struct RawBuffer {
     /// What it may hold.
     #[schemars(with = "Vec<RawTensor>", length(min = 1))]
     pub(crate) holds: Spanned<Vec<Spanned<RawTensor>>>,
+    /// 1: the array's side and the outer side share one port. 2: each side has a port of `bits-per-cycle`. Without the
+    /// key transfers on the outer side take no time here.
+    #[schemars(with = "Option<u64>", range(min = 1, max = 2))]
+    pub(crate) ports: Option<Spanned<u64>>,
+    /// Banks of a memory with one port, each with a port of its own: a fill waits only where the array reads the same
+    /// bank. One without the key.
+    #[schemars(with = "Option<u64>", range(min = 1))]
+    pub(crate) banks: Option<Spanned<u64>>,
     /// What it is made of on an FPGA; block RAM without the key.
     #[schemars(with = "Option<FpgaMemory>")]
     pub(crate) fpga_memory: Option<Spanned<FpgaMemory>>,
@@ -166,7 +174,30 @@ pub(crate) struct RawDram {
     /// Bits of a burst.
     #[schemars(with = "u64", range(min = 1))]
     pub(crate) burst_bits: Spanned<u64>,
+    /// Rows and banks; without the table, opening a row takes no time.
+    pub(crate) rows: Option<RawRows>,
     /// Where the burst comes from.
+    #[schemars(with = "String", length(min = 1))]
+    pub(crate) source: Spanned<String>,
+}
+
+/// Rows and banks of the DRAM.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "DramRows")]
+pub(crate) struct RawRows {
+    /// Bytes of a row (page) of all chips together, a power of two and whole bursts.
+    #[schemars(with = "u64", range(min = 1, max = 1_048_576))]
+    pub(crate) row_bytes: Spanned<u64>,
+    /// Banks, each with one open row; consecutive rows lie in consecutive banks.
+    #[schemars(with = "u64", range(min = 1, max = 65_536))]
+    pub(crate) banks: Spanned<u64>,
+    /// Cycles to close a row and open another (tRP + tRCD), in the clock of `bits-per-cycle`.
+    #[schemars(with = "u64", range(min = 1, max = 65_536))]
+    pub(crate) row_miss_cycles: Spanned<u64>,
+    /// Energy to open (and close) a row; without it, it is taken to be in the energy of a bit.
+    pub(crate) activate_energy: Option<RawSourced<Energy>>,
+    /// Where rows, banks and cycles come from.
     #[schemars(with = "String", length(min = 1))]
     pub(crate) source: Spanned<String>,
 }

@@ -1,6 +1,6 @@
 //! A profile as rows for `profile show`; nothing here prints.
 
-use super::{MemoryKind, Profile, TensorKind};
+use super::{MemoryKind, Ports, Profile, TensorKind};
 
 /// One figure of a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +101,36 @@ impl Profile {
             rows.plain(&section, "holds", holds.join(", "));
             let port = format!("{} bits a cycle", memory.bits_per_cycle.value);
             rows.add(&section, "port", port, Some(&memory.bits_per_cycle.source));
+            match memory.ports {
+                None => {}
+                Some(Ports::Shared { banks: 1 }) => rows.plain(&section, "ports", "1, shared by both sides"),
+                Some(Ports::Shared { banks }) => {
+                    rows.plain(
+                        &section,
+                        "ports",
+                        format!("1 in each of {banks} banks, shared by both sides"),
+                    );
+                }
+                Some(Ports::Separate) => rows.plain(&section, "ports", "2, one for each side"),
+            }
+            if let Some(dram) = &memory.rows {
+                rows.plain(
+                    &section,
+                    "rows",
+                    format!(
+                        "{} bytes, {} banks, {} cycles to open one",
+                        dram.row_bytes, dram.banks, dram.row_miss_cycles
+                    ),
+                );
+                if let Some(energy) = &dram.activate_energy {
+                    rows.add(
+                        &section,
+                        "open a row",
+                        energy.value.to_string(),
+                        Some(&energy.source),
+                    );
+                }
+            }
             rows.add(
                 &section,
                 "read a bit",

@@ -88,7 +88,8 @@ pub struct LayerShare<'a> {
 }
 
 /// One line of `layers.csv`. A component of energy that the profile does not model is an empty cell, and
-/// `not_modelled` names it.
+/// `not_modelled` names it; `energy_activation_pj` is empty where the energy of a DRAM bit has it. The cells of DRAM rows
+/// are empty where the profile has none.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[allow(
     missing_docs,
@@ -132,6 +133,7 @@ pub struct LayerRow {
     pub energy_network_pj: Option<f64>,
     pub energy_buffer_pj: f64,
     pub energy_dram_pj: f64,
+    pub energy_activation_pj: Option<f64>,
     pub energy_leakage_pj: Option<f64>,
     pub not_modelled: String,
     pub stored_weights_bits: u64,
@@ -144,6 +146,8 @@ pub struct LayerRow {
     pub dram_indices_bits: u64,
     pub dram_inputs_bits: u64,
     pub dram_outputs_bits: u64,
+    pub dram_row_activations: Option<u64>,
+    pub dram_row_efficiency: Option<f64>,
     pub utilisation: f64,
     pub bottleneck: &'static str,
     pub accuracy_pct: Option<f64>,
@@ -207,6 +211,7 @@ impl LayerRow {
             energy_network_pj: e.network,
             energy_buffer_pj: e.buffer,
             energy_dram_pj: e.dram,
+            energy_activation_pj: e.activation,
             energy_leakage_pj: e.leakage,
             not_modelled: not_modelled(cost),
             stored_weights_bits: cost.stored.weights,
@@ -219,6 +224,8 @@ impl LayerRow {
             dram_indices_bits: moved(false, TensorKind::Indices),
             dram_inputs_bits: moved(false, TensorKind::Inputs),
             dram_outputs_bits: moved(false, TensorKind::Outputs),
+            dram_row_activations: cost.rows.map(|rows| rows.activations),
+            dram_row_efficiency: cost.rows.and_then(|rows| rows.efficiency()),
             utilisation: cost.utilisation,
             bottleneck: bottleneck(cost),
             accuracy_pct: subject.accuracy.test_pct(),

@@ -71,6 +71,26 @@ pub struct Traffic {
     pub write_bits: u64,
 }
 
+/// What a layer makes of the DRAM's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowUse {
+    /// Rows opened.
+    pub activations: u64,
+    /// Bits of a row.
+    pub row_bits: u64,
+    /// Bits moved, all tensors, reads and writes.
+    pub moved_bits: u64,
+}
+
+impl RowUse {
+    /// Bits moved over the bits of all rows opened, in (0, 1]; `None` if nothing moves.
+    #[must_use]
+    pub fn efficiency(&self) -> Option<f64> {
+        let opened = self.activations as f64 * self.row_bits as f64;
+        (self.activations > 0).then(|| self.moved_bits as f64 / opened)
+    }
+}
+
 /// Energy by component in pJ; `None` is "not modelled".
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct EnergyBreakdown {
@@ -84,8 +104,10 @@ pub struct EnergyBreakdown {
     pub network: Option<f64>,
     /// On-chip buffers.
     pub buffer: f64,
-    /// DRAM.
+    /// DRAM, by the bit.
     pub dram: f64,
+    /// Opening rows of the DRAM; `None` where the profile has it in the energy of a bit.
+    pub activation: Option<f64>,
     /// Leakage over the layer's time.
     pub leakage: Option<f64>,
 }
@@ -114,6 +136,8 @@ pub struct LayerCost {
     pub energy: EnergyBreakdown,
     /// Bits moved.
     pub traffic: Vec<Traffic>,
+    /// Rows of the DRAM, if the profile has them.
+    pub rows: Option<RowUse>,
     /// Stored weight bits in the engine's encoding.
     pub stored: StoredBits,
     /// Multiplications that were done.

@@ -53,6 +53,10 @@ pub(super) fn energy(
         network: per(array.hops, &table.hop_per_word),
         buffer,
         dram,
+        activation: profile
+            .memories
+            .last()
+            .and_then(|dram| per(memory.activations, &dram.rows.as_ref()?.activate_energy)),
         // mW · s = 1e9 pJ
         leakage: table.leakage.as_ref().map(|p| p.value.value() * seconds * 1e9),
     })
@@ -66,7 +70,13 @@ impl EnergyBreakdown {
     /// The sum of the components that are modelled, in pJ.
     #[must_use]
     pub fn total(&self) -> f64 {
-        let optional = [self.decode, self.register, self.network, self.leakage];
+        let optional = [
+            self.decode,
+            self.register,
+            self.network,
+            self.activation,
+            self.leakage,
+        ];
         self.mac + self.buffer + self.dram + optional.into_iter().flatten().sum::<f64>()
     }
 }

@@ -38,6 +38,7 @@ impl Default for Total {
                 decode: Some(0.0),
                 register: Some(0.0),
                 network: Some(0.0),
+                activation: Some(0.0),
                 leakage: Some(0.0),
                 ..EnergyBreakdown::default()
             },
@@ -62,6 +63,7 @@ impl Total {
         sum.decode = both(sum.decode, part.decode);
         sum.register = both(sum.register, part.register);
         sum.network = both(sum.network, part.network);
+        sum.activation = both(sum.activation, part.activation);
         sum.leakage = both(sum.leakage, part.leakage);
         Ok(())
     }

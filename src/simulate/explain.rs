@@ -6,7 +6,7 @@ use super::error::SimulateError;
 use super::layer::{Pick, layer, layer_on, settle};
 use super::memory::Layout;
 use super::work::LayerWork;
-use crate::hardware::{MemoryKind, Profile, TensorKind};
+use crate::hardware::{DramRows, Memory, MemoryKind, Ports, Profile, TensorKind};
 use crate::units::{Capacity, mul};
 
 /// One cause of a layer's cycles.
@@ -111,7 +111,10 @@ pub fn explain(work: &LayerWork, profile: &Profile, pick: Pick) -> Result<Explan
     causes.sort_by_key(|c| std::cmp::Reverse(c.cycles)); // stable: equals keep their order
     let mut changes: Vec<Change> = Vec::new();
     for cause in &causes {
-        for (what, changed) in changed_profiles(profile, place, cause.name) {
+        let usual = changed_profiles(profile, place, cause.name);
+        let moving = moving(profile, cause.name);
+        let usual_changes = usual.len();
+        for (i, (what, changed)) in usual.into_iter().chain(moving).enumerate() {
             if changes.iter().any(|c| c.what == what) {
                 continue;
             }
@@ -122,6 +125,9 @@ pub fn explain(work: &LayerWork, profile: &Profile, pick: Pick) -> Result<Explan
                     after.energy.total() / cost.energy.total(),
                 )
             });
+            if i >= usual_changes && speedup <= 1.0 + WORTH {
+                continue; // named only where it helps
+            }
             changes.push(Change {
                 what,
                 cause: cause.name,
@@ -157,14 +163,9 @@ fn changed_profiles(profile: &Profile, place: usize, cause: &str) -> Vec<(String
             (format!("{}: {what}", engine.name), other)
         })
         .collect();
-    let tensor = match cause {
-        "stall_weights" => Some(TensorKind::Weights),
-        "stall_indices" => Some(TensorKind::Indices),
-        "stall_inputs" => Some(TensorKind::Inputs),
-        "stall_outputs" => Some(TensorKind::Outputs),
-        _ => None,
+    let Some(tensor) = stalled(cause) else {
+        return changed;
     };
-    let Some(tensor) = tensor else { return changed };
     for (m, memory) in profile.memories.iter().enumerate() {
         let dram = matches!(memory.kind, MemoryKind::Dram { .. });
         if !dram && !memory.holds.contains(&tensor) {
@@ -203,6 +204,71 @@ fn changed_profiles(profile: &Profile, place: usize, cause: &str) -> Vec<(String
                 };
                 changed.push((format!("{}: double-buffered", memory.name), other));
             }
+        }
+    }
+    changed
+}
+
+/// The tensor that a cause waits for.
+fn stalled(cause: &str) -> Option<TensorKind> {
+    match cause {
+        "stall_weights" => Some(TensorKind::Weights),
+        "stall_indices" => Some(TensorKind::Indices),
+        "stall_inputs" => Some(TensorKind::Inputs),
+        "stall_outputs" => Some(TensorKind::Outputs),
+        _ => None,
+    }
+}
+
+/// Profiles in which transfers are made in another way: bursts, rows and banks of the DRAM, ports and banks of buffers.
+/// They are many, so that those that do not help are not named.
+fn moving(profile: &Profile, cause: &str) -> Vec<(String, Profile)> {
+    let mut changed = Vec::new();
+    let Some(tensor) = stalled(cause) else {
+        return changed;
+    };
+    for (m, memory) in profile.memories.iter().enumerate() {
+        let mut with = |what: String, change: &dyn Fn(&mut Memory)| {
+            let mut other = profile.clone();
+            change(&mut other.memories[m]);
+            changed.push((format!("{}: {what}", memory.name), other));
+        };
+        if let Some(rows) = &memory.rows {
+            if let Ok(twice) = mul(rows.banks, 2) {
+                with(format!("banks {} → {twice}", rows.banks), &|m| {
+                    m.rows = m.rows.clone().map(|rows| DramRows { banks: twice, ..rows });
+                });
+            }
+            if let Ok(twice) = mul(rows.row_bytes, 2) {
+                with(format!("rows {} → {twice} bytes", rows.row_bytes), &|m| {
+                    m.rows = m.rows.clone().map(|rows| DramRows {
+                        row_bytes: twice,
+                        ..rows
+                    });
+                });
+            }
+        }
+        match memory.kind {
+            MemoryKind::Dram { burst_bits } if burst_bits > 1 && burst_bits % 2 == 0 => {
+                let half = burst_bits / 2;
+                with(format!("bursts {burst_bits} → {half} bits"), &|m| {
+                    m.kind = MemoryKind::Dram { burst_bits: half };
+                });
+            }
+            MemoryKind::Buffer { .. } if memory.holds.contains(&tensor) => {
+                let Some(Ports::Shared { banks }) = memory.ports else {
+                    continue;
+                };
+                with("a port for each side".into(), &|m| {
+                    m.ports = Some(Ports::Separate)
+                });
+                if let Ok(twice) = mul(banks, 2) {
+                    with(format!("banks {banks} → {twice}"), &|m| {
+                        m.ports = Some(Ports::Shared { banks: twice });
+                    });
+                }
+            }
+            _ => {}
         }
     }
     changed

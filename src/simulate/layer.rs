@@ -512,6 +512,9 @@ fn cost(
         traffic: layout
             .traffic(&profile.memories, array, memory)
             .map_err(SimulateError::overflow(work))?,
+        rows: layout
+            .row_use(&profile.memories, array, memory)
+            .map_err(SimulateError::overflow(work))?,
         stored: figures.stored,
         macs: figures.macs,
         utilisation: if start > 0.0 {

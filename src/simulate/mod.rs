@@ -27,7 +27,7 @@ mod spatial;
 mod work;
 
 pub use area::{AreaBreakdown, area};
-pub use cost::{Causes, EnergyBreakdown, LayerCost, StoredBits, Traffic};
+pub use cost::{Causes, EnergyBreakdown, LayerCost, RowUse, StoredBits, Traffic};
 pub use engine::{
     Accesses, ArrayBits, ArrayRun, Folds, LoopForm, RowStationaryMapping, SliceEntries, Transfers,
     nm_products, row_wise_products, slice_entries,

@@ -54,6 +54,14 @@ impl Reader {
         let write_per_bit = self.sourced(&raw.write_per_bit);
         let fpga_memory = raw.buffer.as_ref().and_then(|b| b.fpga_memory.as_ref());
         let fpga_memory = fpga_memory.map_or(FpgaMemory::Bram, |m| *m.get_ref());
+        let ports = match &raw.buffer {
+            Some(buffer) => self.ports(buffer, *raw.bits_per_cycle.value.get_ref()),
+            None => Some(None),
+        };
+        let rows = match &raw.dram {
+            Some(dram) => self.rows(dram),
+            None => Some(None),
+        };
         let (kind, holds) = match (&raw.buffer, &raw.dram) {
             (Some(buffer), None) => {
                 let capacity = self.capacity(&buffer.capacity);
@@ -104,6 +112,8 @@ impl Reader {
             kind: kind?,
             bits_per_cycle: bits_per_cycle?,
             holds: holds?,
+            rows: rows?,
+            ports: ports?,
             fpga_memory,
             read_per_bit: read_per_bit?,
             write_per_bit: write_per_bit?,

@@ -1,5 +1,6 @@
 //! From the file's form to a checked [`Profile`]: every fault of a file is collected, none hides another.
 
+mod access;
 mod figures;
 mod memories;
 

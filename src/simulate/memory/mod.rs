@@ -14,7 +14,13 @@
 //! array through its port: a step takes the longest of the three. The first load and the last store stand
 //! alone. In a buffer that is not double-buffered, loads and stores of its tensors do not overlap compute.
 //! What a step takes beyond compute is a stall, charged to the tensors of the memory that bound it, in
-//! proportion to their bits. Filling a buffer does not take its port from the array.
+//! proportion to their bits.
+//!
+//! **Charged where the profile says so.** Rows and banks of the DRAM ([`dram`]), and ports and banks of a buffer
+//! ([`ports`]): without them opening a row takes no time, and filling a buffer does not take its port from the array.
+//! An intermediate level, a buffer that holds a tensor the array reads further in, moves its tiles on through its port.
+//! All levels move a tile in the same step, each at its own width; the slowest sets the time. Where none of the three is
+//! there, equal tiles are counted ([`steady`]) instead of stepped through.
 //!
 //! **Transfers an engine sets.** Where the array's mapping says what moves ([`Transfers`]),
 //! no tiles are chosen: work and transfers are spread evenly over its steps, and it says which transfers overlap.
@@ -27,11 +33,15 @@
 //! **Other operands of fused adds** are inputs: a tile brings its part of those in DRAM, and the others lie beside the
 //! layer's own input. Layers that only move ([`stream()`]) have steps and transfers, and an array that takes no time.
 
+mod addresses;
+mod dram;
 mod pipeline;
+mod ports;
 #[cfg(test)]
 mod samples;
 mod search;
 mod steady;
+mod step;
 mod stream;
 mod tiling;
 
@@ -39,12 +49,13 @@ pub(super) use search::{best, beyond, least};
 pub(super) use stream::{Moves, stream};
 pub use tiling::{TileOrder, Tiling};
 
-use super::cost::{Causes, Traffic};
+use super::cost::{Causes, RowUse, Traffic};
 use super::engine::{ArrayRun, LoopForm, Transfers};
 use super::error::SimulateError;
 use super::work::{LayerWork, Mapping};
 use crate::hardware::{Memory, MemoryKind, TensorKind};
 use crate::units::{Overflow, add};
+use ports::Crossing;
 
 /// The tensors, in the order of all arrays indexed by tensor.
 pub(super) const TENSORS: [TensorKind; 4] = [
@@ -65,6 +76,8 @@ pub(super) struct MemoryRun {
     dram: ([u64; 4], [u64; 4]),
     /// The same as the buffers see them on their way: more, where features are compressed in DRAM.
     passed: ([u64; 4], [u64; 4]),
+    /// Rows of the DRAM that were opened; none where its rows are not modelled.
+    pub(super) activations: u64,
     /// How the layer was cut, unless the array's mapping says so.
     tiling: Option<Tiling>,
 }
@@ -135,6 +148,8 @@ pub(super) struct Layout {
     port_count: usize,
     /// Bits a cycle of the DRAM.
     dram_width: u64,
+    /// Whether transfers take time at the DRAM's port only: equal tiles can be counted then.
+    counted: bool,
 }
 
 /// A buffer in which tiles live.
@@ -188,6 +203,15 @@ fn ports(memories: &[Memory], routes: &[Route; 4]) -> ([Port; 5], usize) {
     (ports, count)
 }
 
+/// The buffers that transfers take time in, with their places in the profile's list.
+fn crossings<'a>(
+    memories: &'a [Memory],
+    routes: &'a [Route; 4],
+) -> impl Iterator<Item = (usize, Crossing)> + 'a {
+    let list = memories.iter().enumerate();
+    list.filter_map(|(m, memory)| Some((m, Crossing::of(memory, m, routes)?)))
+}
+
 impl Layout {
     /// The layout of memories that end with the DRAM.
     pub(super) fn new(memories: &[Memory]) -> Self {
@@ -205,6 +229,8 @@ impl Layout {
             home_count,
             ports,
             port_count,
+            counted: crossings(memories, &routes).next().is_none()
+                && memories.last().is_none_or(|m| m.rows.is_none()),
             dram_width: memories.last().map_or(1, |m| m.bits_per_cycle.value.max(1)),
             double: routes.map(|r| buffered(r, true)),
             serial: routes.map(|r| buffered(r, false)),
@@ -249,6 +275,28 @@ impl Layout {
             }
         }
         Ok((read, written))
+    }
+
+    /// What the run makes of the DRAM's rows, if the profile has them.
+    pub(super) fn row_use(
+        &self,
+        memories: &[Memory],
+        array: &ArrayRun,
+        run: &MemoryRun,
+    ) -> Result<Option<RowUse>, Overflow> {
+        let Some(rows) = memories.last().and_then(dram::Rows::of) else {
+            return Ok(None);
+        };
+        let mut moved_bits = 0;
+        for t in 0..TENSORS.len() {
+            let (read, written) = self.moved(memories, (memories.len() - 1, t), array, run)?;
+            moved_bits = add(moved_bits, add(read, written)?)?;
+        }
+        Ok(Some(RowUse {
+            activations: run.activations,
+            row_bits: rows.bits,
+            moved_bits,
+        }))
     }
 
     /// Reads and writes of every memory, from the PE outwards; tensors without traffic are left out.
@@ -316,8 +364,10 @@ fn step(
     cut: Cut,
 ) -> Result<MemoryRun, Overflow> {
     let counted = match cut {
-        Cut::Tiles(tiling) => steady::run(&tiling::Extents::new(work, array)?, array, layout, tiling),
-        Cut::Given(_) => None,
+        Cut::Tiles(tiling) if layout.counted => {
+            steady::run(&tiling::Extents::new(work, array)?, array, layout, tiling)
+        }
+        Cut::Tiles(_) | Cut::Given(_) => None,
     };
     match counted {
         Some(run) => Ok(run),

@@ -1,5 +1,8 @@
 //! The tile pipeline: loads, computes and stores of consecutive tiles, step by step.
 
+use super::addresses::Block;
+use super::dram::Runs;
+use super::step::Charges;
 use super::tiling::{Extents, TileOrder, Tiling};
 use super::{Cut, Layout, MemoryRun};
 use crate::hardware::Memory;
@@ -10,15 +13,26 @@ use crate::units::{Overflow, add, mul};
 
 /// Bits of one tile by tensor: what it loads, what it stores, and the portion of the array's work it is.
 #[derive(Debug, Clone, Copy, Default)]
-struct Tile {
+pub(super) struct Tile {
     /// Weights, indices, inputs.
-    load: [u64; 4],
+    pub(super) load: [u64; 4],
     /// Outputs.
-    store: [u64; 4],
+    pub(super) store: [u64; 4],
     /// Array cycles.
-    compute: u64,
+    pub(super) compute: u64,
     /// Bits at the array's edge.
-    array: [u64; 4],
+    pub(super) array: [u64; 4],
+    /// What transfers take time for beside the DRAM's port; nothing where the profile has none of it.
+    pub(super) beside: Beside,
+}
+
+/// Of a tile's transfers: the bits that the buffers see, and the rows of the DRAM that are opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Beside {
+    /// Bits on their way in and out.
+    pub(super) passed: [[u64; 4]; 2],
+    /// Rows opened by loads and by stores.
+    pub(super) opened: [[u64; 4]; 2],
 }
 
 /// Deals `total` out in proportion: after parts of a cumulative weight `at` of `all`, floor(total · at / all) has been
@@ -142,6 +156,14 @@ struct Plan<'a> {
     extents: Extents,
     tiling: Tiling,
     layout: &'a Layout,
+    /// What transfers are charged for beside the DRAM's port.
+    charges: Option<Charged>,
+}
+
+/// What a tile's [`Beside`] is filled for: bits of a DRAM row, if there are any.
+#[derive(Debug, Clone, Copy)]
+struct Charged {
+    row: Option<u64>,
 }
 
 impl Plan<'_> {
@@ -155,7 +177,9 @@ impl Plan<'_> {
             extents,
             tiling,
             layout,
+            charges,
         } = self;
+        let row_bits = charges.and_then(|charged| charged.row);
         let (channels, rows) = (extents.channels(), extents.rows());
         let (blocks_k, blocks_r) = (channels.div_ceil(tiling.channels), rows.div_ceil(tiling.rows));
         let all = mul(channels, rows)?;
@@ -166,6 +190,7 @@ impl Plan<'_> {
             *deal = Deal::new(add(reads[t], writes[t])?, all);
         }
         let mut weights = [extents.weights, extents.indices].map(|bits| Deal::new(bits, channels));
+        let mut weights_at = [0u128; 2];
         let (mut inputs, mut outputs) = (Sized::default(), Sized::default());
         let (outer, inner) = match tiling.order {
             TileOrder::ChannelsOuter => (blocks_k, blocks_r),
@@ -196,13 +221,24 @@ impl Plan<'_> {
                     for (t, deal) in weights.iter_mut().enumerate() {
                         if kb == 0 {
                             deal.restart();
+                            weights_at[t] = 0;
                         }
                         let bits = deal.next(some_channels);
                         if layout.routes[t].home.is_some() {
                             tile.load[t] = bursts(bits.into(), layout.burst)?;
+                            if let Some(row) = row_bits {
+                                tile.beside.opened[0][t] = Runs::one(weights_at[t], bits).rows(row)?;
+                            }
                         }
+                        weights_at[t] += u128::from(bits);
                     }
                 }
+                let block = Block {
+                    channel: k0,
+                    channels: some_channels,
+                    row: rb * tiling.rows,
+                    rows: some_rows,
+                };
                 // channel blocks of one group read the same inputs: those of the block before are still there if
                 // they were of the same group and the same rows
                 let same_group = kb > 0
@@ -213,15 +249,31 @@ impl Plan<'_> {
                     tile.load[2] = inputs.get(some_channels, some_rows, || {
                         bursts(extents.input_tile(some_channels, some_rows), layout.burst)
                     })?;
+                    if let Some(row) = row_bits {
+                        let bits = extents.input_tile(some_channels, some_rows);
+                        tile.beside.opened[0][2] = block.inputs(extents, bits)?.rows(row)?;
+                    }
                 }
                 if extents.added[0] > 0 && layout.routes[2].home.is_some() {
                     let added = extents.added_tile(some_channels, some_rows);
                     tile.load[2] = add(tile.load[2], bursts(added, layout.burst)?)?;
+                    if let Some(row) = row_bits {
+                        let runs = block.outputs(extents, extents.added[0], added)?;
+                        let opened = &mut tile.beside.opened[0][2];
+                        *opened = add(*opened, runs.rows(row)?)?;
+                    }
                 }
                 if extents.output_streams && layout.routes[3].home.is_some() {
                     tile.store[3] = outputs.get(some_channels, some_rows, || {
                         bursts(extents.output_tile(some_channels, some_rows), layout.burst)
                     })?;
+                    if let Some(row) = row_bits {
+                        let bits = extents.output_tile(some_channels, some_rows);
+                        tile.beside.opened[1][3] = block.outputs(extents, extents.output, bits)?.rows(row)?;
+                    }
+                }
+                if charges.is_some() {
+                    tile.beside.passed = [tile.load, tile.store];
                 }
                 each(tile)?;
             }
@@ -235,6 +287,7 @@ fn given(
     transfers: &Transfers,
     layout: &Layout,
     array: &ArrayRun,
+    charges: Option<Charged>,
     mut each: impl FnMut(Tile) -> Result<(), Overflow>,
 ) -> Result<(), Overflow> {
     let (reads, writes) = edge(&array.bits);
@@ -254,13 +307,29 @@ fn given(
     let mut edges = deals(plus(reads, writes)?);
     let mut compute = Deal::new(array.cycles, transfers.steps);
     let part = |deals: &mut [Deal; 4]| -> [u64; 4] { std::array::from_fn(|t| deals[t].next(1)) };
+    let mut passing = [transfers.loads, transfers.stores].map(deals);
+    // each tensor is one stream: a step goes on where the one before it ended
+    let mut places = [[0u128; 4]; 2];
     for _ in 0..transfers.steps {
-        each(Tile {
+        let mut tile = Tile {
             load: part(&mut loads),
             store: part(&mut stores),
             compute: compute.next(1),
             array: part(&mut edges),
-        })?;
+            beside: Beside::default(),
+        };
+        if let Some(Charged { row }) = charges {
+            tile.beside.passed = [part(&mut passing[0]), part(&mut passing[1])];
+            if let Some(row) = row {
+                for (way, moved) in [tile.load, tile.store].into_iter().enumerate() {
+                    for (t, bits) in moved.into_iter().enumerate() {
+                        tile.beside.opened[way][t] = Runs::one(places[way][t], bits).rows(row)?;
+                        places[way][t] += u128::from(bits);
+                    }
+                }
+            }
+        }
+        each(tile)?;
     }
     Ok(())
 }
@@ -272,7 +341,7 @@ pub(super) struct Stalls(pub(super) [u64; 4]);
 impl Stalls {
     /// Charges `cycles` to tensors in proportion to their bits; what does not divide goes to the largest, of
     /// equals the first.
-    fn charge(&mut self, cycles: u64, bits: [u64; 4]) -> Result<(), Overflow> {
+    pub(super) fn charge(&mut self, cycles: u64, bits: [u64; 4]) -> Result<(), Overflow> {
         self.charge_each(1, cycles, bits)
     }
 
@@ -309,11 +378,11 @@ fn share(cycles: u64, bits: u64, all: u128) -> u64 {
 }
 
 /// The tensors of `bits` for which `keep` holds.
-fn only(bits: [u64; 4], keep: impl Fn(usize) -> bool) -> [u64; 4] {
+pub(super) fn only(bits: [u64; 4], keep: impl Fn(usize) -> bool) -> [u64; 4] {
     std::array::from_fn(|t| if keep(t) { bits[t] } else { 0 })
 }
 
-fn plus(a: [u64; 4], b: [u64; 4]) -> Result<[u64; 4], Overflow> {
+pub(super) fn plus(a: [u64; 4], b: [u64; 4]) -> Result<[u64; 4], Overflow> {
     Ok([
         add(a[0], b[0])?,
         add(a[1], b[1])?,
@@ -338,6 +407,10 @@ pub(super) fn run(
     };
     let widths: Vec<u64> = memories.iter().map(|m| m.bits_per_cycle.value.max(1)).collect();
     let mut needs = vec![0u64; memories.len()];
+    let mut charges = Charges::new(memories, layout, serial);
+    let charged = charges.as_ref().map(|charges| Charged {
+        row: charges.rows.map(|rows| rows.bits),
+    });
 
     let mut stalls = Stalls::default();
     let mut cycles = 0u64;
@@ -346,6 +419,10 @@ pub(super) fn run(
     let mut stored = Tile::default();
     let mut current: Option<Tile> = None;
     let mut step = |current: &Tile, next: &Tile, stored: &Tile| -> Result<(), Overflow> {
+        if let Some(charges) = &mut charges {
+            cycles = add(cycles, charges.step(current, next, stored, &mut stalls)?)?;
+            return Ok(());
+        }
         needs.fill(0);
         let mut apart_bits = 0;
         for t in 0..4 {
@@ -397,11 +474,12 @@ pub(super) fn run(
         Ok(())
     };
     match cut {
-        Cut::Given(transfers) => given(&transfers, layout, array, &mut each)?,
+        Cut::Given(transfers) => given(&transfers, layout, array, charged, &mut each)?,
         Cut::Tiles(tiling) => Plan {
             extents: Extents::new(work, array)?,
             tiling,
             layout,
+            charges: charged,
         }
         .tiles(array, &mut each)?,
     }
@@ -427,6 +505,7 @@ pub(super) fn run(
         causes,
         dram: moved,
         passed,
+        activations: charges.map_or(0, |charges| charges.activations),
         tiling: match cut {
             Cut::Tiles(tiling) => Some(tiling),
             Cut::Given(_) => None,
@@ -537,6 +616,7 @@ pub(super) fn floor(
         causes: array.causes,
         dram: (loads, stores),
         passed: (loads, stores),
+        activations: 0,
         tiling: Some(tiling),
     })
 }

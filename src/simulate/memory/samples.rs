@@ -23,6 +23,8 @@ pub(super) fn memory(kind: MemoryKind, width: u64, holds: Vec<TensorKind>) -> Me
         holds,
         read_per_bit: energy(),
         write_per_bit: energy(),
+        rows: None,
+        ports: None,
         fpga_memory: crate::hardware::FpgaMemory::default(),
     }
 }

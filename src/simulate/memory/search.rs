@@ -40,6 +40,7 @@ pub(in crate::simulate) fn least(
         causes: array.causes,
         dram: moved,
         passed: moved,
+        activations: 0,
         tiling: None,
     })
 }
