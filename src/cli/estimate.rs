@@ -113,6 +113,9 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         .as_deref()
         .map(|path| recipe::open(path, &workload.value.network))
         .transpose()?;
+    if let Some(recipe) = &recipe {
+        recipe::check_profiles(recipe, &profiles)?;
+    }
     let mappings = arguments
         .mapping
         .as_deref()
