@@ -35,6 +35,7 @@ proptest! {
             weights: Weights::Density(density(layer, base, spread)),
             weight_bits,
             activation_density,
+            activation_bits: None,
             mapping: None,
         };
         let estimator = Estimator::new(&workload.network, &profile, batch, pick);
@@ -63,6 +64,7 @@ fn mappings_found_once_serve_other_densities() {
             weights: Weights::Density(activation_density),
             weight_bits: 16,
             activation_density,
+            activation_bits: None,
             mapping: None,
         };
         let anew = network(&workload.network, &profile, 1, Pick::Energy, &setting).expect("it runs");

@@ -57,6 +57,9 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         .as_deref()
         .map(|path| recipe::open(path, network))
         .transpose()?;
+    if let Some(recipe) = &recipe {
+        recipe::check_profiles(recipe, &profiles)?;
+    }
     let multiplying: Vec<&str> = network
         .layers()
         .filter(|(_, l)| l.nest.is_some())

@@ -62,7 +62,7 @@ impl Candidate {
                         .and_then(|i| bits.get(i))
                         .map_or(profile.weight_bits, |&b| u32::from(b).min(profile.weight_bits)),
                     activation_density: request.workload.activation_density(layer),
-                    activation_bits: profile.activation_bits,
+                    activation_bits: None,
                     mapping: None,
                 }
             };

@@ -133,7 +133,7 @@ impl<'a> Costing<'a> {
                 profile.weight_bits
             },
             activation_density: self.workload.activation_density(layer),
-            activation_bits: profile.activation_bits,
+            activation_bits: None,
             mapping: None,
         }
     }

@@ -154,7 +154,7 @@ impl<'a> Estimator<'a> {
             weights: Weights::Density(1.0),
             weight_bits: profile.weight_bits,
             activation_density: 1.0,
-            activation_bits: profile.activation_bits,
+            activation_bits: None,
             mapping: None,
         };
         for (i, &id) in residency.multiplying.iter().enumerate() {
@@ -238,7 +238,9 @@ impl<'a> Estimator<'a> {
         let settings: Vec<LayerSetting<'a>> = self.places.iter().map(|place| setting(place.layer)).collect();
         // at the profile's width everything is stored as it was prepared
         let own = self.profile.activation_bits;
-        let uniform = settings.iter().all(|s| s.activation_bits == own);
+        let uniform = settings
+            .iter()
+            .all(|s| s.activation_bits.is_none_or(|bits| bits == own));
         if !uniform && self.moves(&settings) {
             return Ok(Total::from(&self.network(setting)?));
         }
@@ -273,7 +275,7 @@ impl<'a> Estimator<'a> {
                     weight_bits: setting_here.weight_bits,
                     activation_bits: ActivationBits::of(
                         self.profile,
-                        setting_here.activation_bits,
+                        setting_here.activation_bits.unwrap_or(own),
                         stored_bits,
                     ),
                     activation_density: setting_here.activation_density,

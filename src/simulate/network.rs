@@ -25,15 +25,16 @@ pub struct LayerSetting<'a> {
     pub weight_bits: u32,
     /// Portion of its inputs that are not zero, in (0, 1].
     pub activation_density: f64,
-    /// Bits at which its inputs are multiplied, and stored unless another layer reads them wider.
-    pub activation_bits: u32,
+    /// Bits at which its inputs are multiplied, and stored unless another layer reads them wider; `None` is the
+    /// profile's width.
+    pub activation_bits: Option<u32>,
     /// The mapping to run, see [`LayerWork::mapping`].
     pub mapping: Option<Mapping>,
 }
 
 impl LayerSetting<'_> {
     /// A target of which no mask is known yet, with no zeros among the inputs. Weights that are not quantised
-    /// take the profile's width, and so do inputs of which the target says nothing.
+    /// take the profile's width.
     #[must_use]
     pub fn of_target(target: &Target, profile: &Profile) -> Self {
         let weight_bits = if target.precision == Precision::Float32 {
@@ -45,7 +46,7 @@ impl LayerSetting<'_> {
             weights: Weights::Density(target.density),
             weight_bits,
             activation_density: 1.0,
-            activation_bits: target.activation_bits.map_or(profile.activation_bits, u32::from),
+            activation_bits: target.activation_bits.map(u32::from),
             mapping: None,
         }
     }
@@ -512,7 +513,7 @@ pub fn work_of<'a>(
         weight_bits: setting.weight_bits,
         activation_bits: ActivationBits::of(
             profile,
-            setting.activation_bits,
+            setting.activation_bits.unwrap_or(profile.activation_bits),
             [around.input_bits, around.output_bits],
         ),
         activation_density: setting.activation_density,

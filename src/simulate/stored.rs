@@ -19,8 +19,12 @@ pub(super) struct Tensor {
 
 /// Bits of an element of a tensor, from those that its readers multiply.
 #[inline]
-pub(super) fn stored_bits(profile: &Profile, leaves: bool, readers: impl Iterator<Item = u32>) -> u32 {
-    match readers.max() {
+pub(super) fn stored_bits(
+    profile: &Profile,
+    leaves: bool,
+    readers: impl Iterator<Item = Option<u32>>,
+) -> u32 {
+    match readers.map(|bits| bits.unwrap_or(profile.activation_bits)).max() {
         Some(asked) if !leaves => asked,
         asked => asked.unwrap_or(0).max(profile.activation_bits),
     }
