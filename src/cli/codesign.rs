@@ -5,24 +5,23 @@ use super::progress::Progress;
 use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
 use super::screen::Screen;
-use super::{breakeven, costs};
+use super::{activations, breakeven, costs, data};
 use crate::codesign::{self, Candidate, CodesignError, Objective, Outcome, Preset, Request, Store};
 use crate::compression::Recipe;
 use crate::document::Fault;
 use crate::hardware::Profile;
 use crate::network::Workload;
 use crate::report::{
-    Accuracy, AdmmRow, Files, Input, LayerRow, LayerShare, OutDirectory, RunFile, Subject, SummaryRow,
-    TrafficRow, admm_rows, layer_table, model_files, sha256_of, summarise, summary_table, traffic_rows,
+    Accuracy, ActivationShare, AdmmRow, Files, LayerRow, LayerShare, OutDirectory, RunFile, Subject,
+    SummaryRow, TrafficRow, admm_rows, layer_table, model_files, summarise, summary_table, traffic_rows,
 };
 use crate::simulate::Pick;
 use crate::training::TrainingError;
-use crate::training::data::{DataError, Dataset, Samples, load_directory};
 use clap::Args;
 use miette::Report;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How far each layer should be pruned and quantised for an accelerator
 ///
@@ -115,7 +114,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
             "give a directory that can be written with `--cache DIR`",
         )
     })?;
-    let (data, input) = load(&workload, arguments.data.as_deref())?;
+    let (data, input) = data::load(&workload, arguments.data.as_deref(), "to train on")?;
 
     let values: Vec<Profile> = profiles.iter().map(|p| p.value.clone()).collect();
     let store = Store::at(&arguments.cache);
@@ -142,40 +141,6 @@ fn word(preset: Preset) -> String {
     clap::ValueEnum::to_possible_value(&preset).map_or_else(String::new, |v| v.get_name().to_string())
 }
 
-/// The data set that was named, or that the workload names.
-fn load(workload: &Given<Workload>, given: Option<&Path>) -> Result<(Dataset, Input), Failure> {
-    let spec = workload.value.data.as_ref().map(|d| Path::new(&d.directory));
-    let directory = given.or(spec).ok_or_else(|| {
-        Failure::input(
-            format!("workload `{}` names no data to train on", workload.input.given),
-            "name a directory of IDX files with `--data DIR`, or add a `[data]` table to the workload",
-        )
-    })?;
-    let data = load_directory(directory).map_err(|error| refused(&error))?;
-    let bytes = |s: &Samples| {
-        s.inputs
-            .iter()
-            .flat_map(|v| v.to_le_bytes())
-            .chain(s.labels.iter().flat_map(|l| l.to_le_bytes()))
-            .collect::<Vec<u8>>()
-    };
-    let sha256 = sha256_of([&data.train, &data.test].into_iter().map(bytes));
-    let given = directory.display().to_string();
-    let name = directory
-        .file_name()
-        .map_or_else(|| given.clone(), |n| n.to_string_lossy().into_owned());
-    Ok((data, Input { name, given, sha256 }))
-}
-
-/// Data errors end with their cure.
-fn refused(error: &DataError) -> Failure {
-    let text = error.to_string();
-    match text.rsplit_once(": ") {
-        Some((message, cure)) => Failure::input(message, cure),
-        None => Failure::input(text, "name a directory of IDX files with `--data DIR`"),
-    }
-}
-
 fn failure(error: &CodesignError, workload: &Given<Workload>, profiles: &[Given<Profile>]) -> Failure {
     match error {
         CodesignError::Simulate(e) => match profiles.first() {
@@ -200,7 +165,7 @@ fn failure(error: &CodesignError, workload: &Given<Workload>, profiles: &[Given<
             format!("workload `{}`: {error}", workload.input.given),
             "change the layer: every operation of the network must be one that can be trained",
         ),
-        CodesignError::Samples(e) => refused(e),
+        CodesignError::Samples(e) => data::refused(e),
         other => Failure::job(
             other.to_string(),
             "free space on the disk, or give another directory with `--cache DIR`; finished stages are kept",
@@ -329,7 +294,9 @@ impl Rows {
         let network = &workload.value.network;
         let mut rows = Vec::new();
         let costs = candidate.costs.get(place).into_iter();
-        for (layer, cost) in costs.flat_map(|total| costs::by_layer(network, total)) {
+        for (layer, simulated) in costs.flat_map(|total| costs::by_layer(network, total)) {
+            let cost = &simulated.outcome.cost;
+            let known = activations::density(&workload.value, None, layer);
             let kept = candidate
                 .parameters
                 .weight(&layer.name)
@@ -338,6 +305,7 @@ impl Rows {
                 layer,
                 target: candidate.recipe.target(&layer.name),
                 kept: kept as u64,
+                activations: ActivationShare::new(layer, known, None, simulated, &profile.value),
                 cost,
             };
             rows.push(LayerRow::new(&subject, &share));

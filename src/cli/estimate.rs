@@ -1,5 +1,6 @@
 //! `cosparse estimate`: what a network costs, without training.
 
+use super::activations::{self, ActivationArguments};
 use super::costs;
 use super::failure::Failure;
 use super::fusion::{self, FusionMode};
@@ -11,12 +12,14 @@ use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
 use super::scalesim;
 use super::screen::Screen;
+use crate::codesign::ActivationRow;
 use crate::compression::{Mask, Recipe, Target};
 use crate::hardware::Profile;
 use crate::network::Workload;
 use crate::report::{
-    Accuracy, Files, LayerRow, LayerShare, MaskRow, ResourceRow, RunFile, Subject, SummaryRow, TrafficRow,
-    layer_table, mask_table, resource_rows, resource_table, summarise, summary_table, traffic_rows,
+    Accuracy, ActivationShare, Files, LayerRow, LayerShare, MaskRow, ResourceRow, RunFile, Subject,
+    SummaryRow, TrafficRow, layer_table, mask_table, resource_rows, resource_table, summarise, summary_table,
+    traffic_rows,
 };
 use crate::scalesim::Mode;
 use crate::simulate::{Mappings, NetworkCost, Pick};
@@ -55,6 +58,8 @@ pub(super) struct Arguments {
     recipe: Option<PathBuf>,
     #[command(flatten)]
     masks: MaskArguments,
+    #[command(flatten)]
+    activations: ActivationArguments,
     /// Samples that run at once
     #[arg(long, value_name = "N", default_value = "1", conflicts_with = "scalesim")]
     batch: NonZeroU64,
@@ -95,6 +100,8 @@ struct Answer<'a> {
     resources: &'a [ResourceRow],
     #[serde(skip_serializing_if = "<[MaskRow]>::is_empty")]
     masks: &'a [MaskRow],
+    #[serde(skip_serializing_if = "<[ActivationRow]>::is_empty")]
+    activations: &'a [ActivationRow],
 }
 
 pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
@@ -142,6 +149,10 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         }
     }
     let out = arguments.report.open(&run.run)?;
+    let active = arguments.activations.open(&workload)?;
+    if let Some(active) = &active {
+        run = active.record(run);
+    }
 
     let dense = Recipe::default();
     let at_recipe = recipe.as_ref().map_or(&dense, |r| &r.value);
@@ -157,6 +168,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
                 mappings: mappings.as_ref(),
                 search: arguments.search_mapping,
                 masks: chosen.map(|c| &c.masks),
+                activations: active.as_ref(),
                 fusion: arguments.fusion.fusion(),
             };
             let seed = chosen.and_then(|c| c.drawn).map(|(_, seed)| seed);
@@ -187,6 +199,9 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
             );
         }
     }
+    if let Some(active) = &active {
+        let _ = writeln!(tables, "{}", active.note());
+    }
     let mut files = Files::new();
     files.csv("summary.csv", &rows.summary)?;
     files.csv("layers.csv", &rows.layers)?;
@@ -197,6 +212,8 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     if !rows.masks.is_empty() {
         files.csv("masks.csv", &rows.masks)?;
     }
+    let counted = active.as_ref().map_or(&[][..], |active| &active.rows);
+    files.csv("activations.csv", counted)?;
     let answer = Answer {
         run: &run,
         summary: &rows.summary,
@@ -204,6 +221,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         traffic: &rows.traffic,
         resources: &rows.resources,
         masks: &rows.masks,
+        activations: counted,
     };
     finish(screen, &arguments.report, &out, &run, &files, &answer, &tables)
 }
@@ -280,8 +298,9 @@ impl Rows {
         let total = costs::expected(workload, profile, recipe, batch, pick, mapped)?;
         let mut rows = Vec::new();
         let (mut kept, mut bits) = (0u64, 0.0);
-        let costs = costs::by_layer(&workload.value.network, &total);
-        for ((layer, cost), simulated) in costs.zip(&total.layers) {
+        for (layer, simulated) in costs::by_layer(&workload.value.network, &total) {
+            let cost = &simulated.outcome.cost;
+            let known = activations::density(&workload.value, mapped.activations, layer);
             let target: Target = recipe.target(&layer.name);
             let share = LayerShare {
                 layer,
@@ -290,6 +309,13 @@ impl Rows {
                     .masks
                     .and_then(|masks| masks.get(&layer.name))
                     .map_or_else(|| target.kept(layer.weights()), Mask::count) as u64,
+                activations: ActivationShare::new(
+                    layer,
+                    known,
+                    target.activation_bits,
+                    simulated,
+                    &profile.value,
+                ),
                 cost,
             };
             kept += share.kept;
@@ -313,11 +339,21 @@ impl Rows {
             let _ = write!(table, "\n\n{}", mask_table(&masks));
         }
         self.masks.extend(masks);
-        // a bitstream serves every layer, so its PEs take the widest weight
+        // a bitstream serves every layer, so its PEs take the widest weight and the widest activation
         let layers = costs::by_layer(&workload.value.network, &total);
         let widths = layers.map(|(layer, _)| costs::weight_bits(recipe, &profile.value, layer));
         if let Some(width) = widths.max().filter(|_| profile.value.fpga.is_some()) {
-            let _ = write!(table, "\n\n{}", resource_table(&profile.value, width));
+            let layers = costs::by_layer(&workload.value.network, &total).filter(|(l, _)| l.nest.is_some());
+            let widths = layers.map(|(layer, _)| costs::activation_bits(recipe, &profile.value, layer));
+            let built = Profile {
+                activation_bits: widths.max().unwrap_or(profile.value.activation_bits),
+                ..profile.value.clone()
+            };
+            let _ = write!(table, "\n\n{}", resource_table(&built, width));
+            let subject = Subject {
+                profile: &built,
+                ..subject
+            };
             self.resources.extend(resource_rows(&subject, width));
         }
         self.summary.push(summarise(

@@ -110,7 +110,13 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         else {
             continue;
         };
-        let setting = costs::setting(&workload, profile, &targets, None, layer);
+        let setting = costs::setting(
+            &workload,
+            profile,
+            &targets,
+            (&costs::Mapped::default(), pick),
+            layer,
+        );
         let Some(work) = work_of(network, layer, &profile.value, batch, setting, around) else {
             continue;
         };
