@@ -148,11 +148,11 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
             ));
         }
     }
-    let out = arguments.report.open(&run.run)?;
     let active = arguments.activations.open(&workload)?;
     if let Some(active) = &active {
         run = active.record(run);
     }
+    let out = arguments.report.open(&run.run)?;
 
     let dense = Recipe::default();
     let at_recipe = recipe.as_ref().map_or(&dense, |r| &r.value);
