@@ -7,6 +7,7 @@ use crate::codesign::{ActivationRow, Activations};
 use crate::document::Source;
 use crate::network::{Layer, Workload};
 use crate::report::{ActivationSource, Input, RunFile, sha256};
+use crate::training::data::Dataset;
 use crate::training::{Parameters, from_safetensors};
 use clap::Args;
 use std::fs;
@@ -112,20 +113,7 @@ impl ActivationArguments {
             )
         })?;
         let (data, data_input) = data::load(workload, self.data.as_deref(), "to measure on")?;
-        let validation = workload.value.data.as_ref().map_or(0, |d| d.validation);
-        let have = data.train.len().saturating_sub(validation);
-        let samples = match self.activation_samples.map(NonZeroUsize::get) {
-            Some(asked) if asked > have => {
-                return Err(Failure::input(
-                    format!(
-                        "{asked} samples are asked for, and `{}` has {have} to train on",
-                        data_input.given
-                    ),
-                    format!("write `--activation-samples {have}` or fewer"),
-                ));
-            }
-            asked => asked.unwrap_or(SAMPLES).min(have),
-        };
+        let samples = count(self.activation_samples, workload, &data, &data_input)?;
         let slice = data
             .train
             .subset(0..samples)
@@ -161,6 +149,27 @@ impl ActivationArguments {
     }
 }
 
+/// The samples to measure on: of those that the workload trains on, the first ones.
+pub(super) fn count(
+    asked: Option<NonZeroUsize>,
+    workload: &Given<Workload>,
+    data: &Dataset,
+    input: &Input,
+) -> Result<usize, Failure> {
+    let validation = workload.value.data.as_ref().map_or(0, |d| d.validation);
+    let have = data.train.len().saturating_sub(validation);
+    match asked.map(NonZeroUsize::get) {
+        Some(asked) if asked > have => Err(Failure::input(
+            format!(
+                "{asked} samples are asked for, and `{}` has {have} to train on",
+                input.given
+            ),
+            format!("write `--activation-samples {have}` or fewer"),
+        )),
+        asked => Ok(asked.unwrap_or(SAMPLES).min(have)),
+    }
+}
+
 fn input(path: &Path, bytes: &[u8]) -> Input {
     Input {
         name: path
@@ -193,6 +202,11 @@ impl Chosen {
         }
     }
 
+    /// The densities with their source.
+    pub(super) fn known(&self) -> Known<'_> {
+        (&self.densities, self.source)
+    }
+
     /// A line that says the same.
     pub(super) fn note(&self) -> String {
         match &self.inputs {
@@ -209,14 +223,17 @@ impl Chosen {
     }
 }
 
+/// Densities with their source.
+pub(super) type Known<'a> = (&'a Activations, ActivationSource);
+
 /// The portion of a layer's inputs that are not zero, and who says so: what was chosen, else the workload, else
 /// nobody, and it is 1.
 pub(super) fn density(
     workload: &Workload,
-    chosen: Option<&Chosen>,
+    chosen: Option<Known<'_>>,
     layer: &Layer,
 ) -> (f64, ActivationSource) {
-    let known = chosen.and_then(|c| Some((c.densities.density(&workload.network, layer)?, c.source)));
+    let known = chosen.and_then(|(d, source)| Some((d.density(&workload.network, layer)?, source)));
     known.unwrap_or_else(|| {
         let source = if workload.activations.contains_key(&layer.name) {
             ActivationSource::Workload

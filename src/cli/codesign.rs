@@ -12,8 +12,9 @@ use crate::document::Fault;
 use crate::hardware::Profile;
 use crate::network::Workload;
 use crate::report::{
-    Accuracy, ActivationShare, AdmmRow, Files, LayerRow, LayerShare, OutDirectory, RunFile, Subject,
-    SummaryRow, TrafficRow, admm_rows, layer_table, model_files, summarise, summary_table, traffic_rows,
+    Accuracy, ActivationShare, ActivationSource, AdmmRow, Files, LayerRow, LayerShare, OutDirectory, RunFile,
+    Subject, SummaryRow, TrafficRow, admm_rows, layer_table, model_files, summarise, summary_table,
+    traffic_rows,
 };
 use crate::simulate::Pick;
 use crate::training::TrainingError;
@@ -21,6 +22,7 @@ use clap::Args;
 use miette::Report;
 use serde::Serialize;
 use std::fmt::Write as _;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// How far each layer should be pruned and quantised for an accelerator
@@ -46,6 +48,13 @@ pub(super) struct Arguments {
     /// Percentage points of validation accuracy that may be lost against the dense network
     #[arg(long, value_name = "POINTS", default_value_t = 0.2, value_parser = points)]
     max_drop: f64,
+    /// How many activations the costs of the candidates take to be zero: as the workload says, or counted while each
+    /// runs on its training data. Targets are searched for as the workload says
+    #[arg(long, value_enum, default_value_t = Activations::Given)]
+    activations: Activations,
+    /// Training samples to count on, the first ones [default: 1000, or all if there are fewer]
+    #[arg(long, value_name = "N")]
+    activation_samples: Option<NonZeroUsize>,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -57,6 +66,15 @@ pub(super) struct Arguments {
     cache: PathBuf,
     #[command(flatten)]
     report: ReportArguments,
+}
+
+/// Where activation densities come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Activations {
+    /// The workload says them; layers of which it says nothing read no zeros
+    Given,
+    /// Each candidate is run
+    Measured,
 }
 
 fn points(text: &str) -> Result<f64, String> {
@@ -83,6 +101,12 @@ struct Answer<'a> {
 pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
     let workload = request::workload(&arguments.workload)?;
     let profiles = request::profiles(&arguments.profiles)?;
+    if arguments.activations == Activations::Given && arguments.activation_samples.is_some() {
+        return Err(Failure::input(
+            "`--activation-samples` is for measuring, and the workload gives the densities",
+            "leave it out, or add `--activations measured`",
+        ));
+    }
     for profile in &profiles {
         // a layer that no engine can run is found before anything is trained
         costs::expected(
@@ -118,7 +142,22 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
 
     let values: Vec<Profile> = profiles.iter().map(|p| p.value.clone()).collect();
     let store = Store::at(&arguments.cache);
+    let measured_samples = match arguments.activations {
+        Activations::Given => None,
+        Activations::Measured => Some(activations::count(
+            arguments.activation_samples,
+            &workload,
+            &data,
+            &input,
+        )?),
+    };
+    if let Some(samples) = measured_samples {
+        run = run
+            .option("activations", &"measured")
+            .option("activation_samples", &samples);
+    }
     let request = Request {
+        measured_samples,
         workload: &workload.value,
         data: &data,
         inputs: [&workload.input.sha256, &input.sha256],
@@ -198,6 +237,9 @@ fn report(
             run.verb, run.version, run.run, c.name
         ));
         files.bytes(format!("recipe-{}.toml", c.name), recipe.to_toml().into_bytes());
+        if let Some((_, counted)) = &c.activations {
+            files.csv(&format!("activations-{}.csv", c.name), counted)?;
+        }
     }
     let mut rows = Rows::default();
     let mut tables = String::new();
@@ -296,7 +338,9 @@ impl Rows {
         let costs = candidate.costs.get(place).into_iter();
         for (layer, simulated) in costs.flat_map(|total| costs::by_layer(network, total)) {
             let cost = &simulated.outcome.cost;
-            let known = activations::density(&workload.value, None, layer);
+            let measured = candidate.activations.as_ref();
+            let measured = measured.map(|(densities, _)| (densities, ActivationSource::Measured));
+            let known = activations::density(&workload.value, measured, layer);
             let kept = candidate
                 .parameters
                 .weight(&layer.name)

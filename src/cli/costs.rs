@@ -1,6 +1,6 @@
 //! A network at a recipe on a profile, by expectation or on masks.
 
-use super::activations::{self, Chosen};
+use super::activations::{self, Known};
 use super::failure::Failure;
 use super::mapping;
 use super::request::Given;
@@ -23,7 +23,7 @@ pub(super) struct Mapped<'a> {
     /// Masks by layer, instead of random positions by expectation.
     pub(super) masks: Option<&'a Masks>,
     /// How many activations are zero, instead of what the workload says.
-    pub(super) activations: Option<&'a Chosen>,
+    pub(super) activations: Option<Known<'a>>,
     /// How layers that do not multiply are run.
     pub(super) fusion: Fusion,
 }

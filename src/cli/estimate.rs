@@ -1,6 +1,6 @@
 //! `cosparse estimate`: what a network costs, without training.
 
-use super::activations::{self, ActivationArguments};
+use super::activations::{self, ActivationArguments, Chosen as Active};
 use super::costs;
 use super::failure::Failure;
 use super::fusion::{self, FusionMode};
@@ -168,7 +168,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
                 mappings: mappings.as_ref(),
                 search: arguments.search_mapping,
                 masks: chosen.map(|c| &c.masks),
-                activations: active.as_ref(),
+                activations: active.as_ref().map(Active::known),
                 fusion: arguments.fusion.fusion(),
             };
             let seed = chosen.and_then(|c| c.drawn).map(|(_, seed)| seed);

@@ -20,8 +20,7 @@ pub struct Target {
     pub precision: Precision,
     /// How the tensor lies in memory.
     pub encoding: Encoding,
-    /// Bits at which the layer's inputs are multiplied, and stored unless another layer reads them wider, 1 to 16;
-    /// the accelerator's own width where it is left out.
+    /// Bits at which the layer's inputs are multiplied and stored; the accelerator's own where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 16))]
     pub activation_bits: Option<u8>,
