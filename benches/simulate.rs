@@ -237,6 +237,7 @@ fn estimate(c: &mut Criterion) {
                     weights: Weights::Density(0.1 + density),
                     weight_bits: 8,
                     activation_density: 1.0,
+                    activation_bits: None,
                     mapping: None,
                 };
                 estimator.total(&setting).expect("it runs").energy.total()
@@ -258,6 +259,7 @@ fn mapping(c: &mut Criterion) {
                     weights: Weights::Density(1.0),
                     weight_bits: 8,
                     activation_density: 1.0,
+                    activation_bits: None,
                     mapping: Some(Mapping::Searched(pick)),
                 };
                 network(&resnet18.network, &profile, 1, pick, &setting)

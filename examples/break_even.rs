@@ -5,7 +5,7 @@
 
 use cosparse::network::Workload;
 use cosparse::simulate::break_even::{Pair, curve};
-use cosparse::simulate::{LayerWork, Weights};
+use cosparse::simulate::{ActivationBits, LayerWork, Weights};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let alexnet = Workload::find("alexnet")?;
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         nest: conv4.nest.ok_or("conv4 multiplies")?,
         weights: Weights::Density(1.0),
         weight_bits: profile.weight_bits,
-        activation_bits: profile.activation_bits,
+        activation_bits: ActivationBits::all(profile.activation_bits),
         activation_density: 1.0,
         input_elements: 0, // the arrays alone are compared, every operand at hand
         output_elements: 0,

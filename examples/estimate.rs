@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             weights: Weights::Density(density),
             weight_bits: profile.weight_bits,
             activation_density: 1.0,
+            activation_bits: None,
             mapping: None,
         };
         let cost = network(&alexnet.network, &profile, 1, Pick::Energy, &setting)?;

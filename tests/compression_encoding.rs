@@ -220,6 +220,7 @@ fn levels(bits: u8) -> Target {
     Target {
         structure: Structure::Unstructured,
         density: 0.5,
+        activation_bits: None,
         precision: Precision::EqualInterval { bits },
         encoding: Encoding::Bitmap,
     }

@@ -314,6 +314,7 @@ fn dense(profile: &Profile) -> impl Fn(&Layer) -> LayerSetting<'static> {
         weights: Weights::Density(1.0),
         weight_bits,
         activation_density: 1.0,
+        activation_bits: None,
         mapping: None,
     }
 }

@@ -10,7 +10,9 @@ use cosparse::hardware::{
     RowStationary, SerialOperand, Slices, Structured, zoo,
 };
 use cosparse::network::LoopNest;
-use cosparse::simulate::{ArrayRun, LayerWork, Mapping, Pick, Spatial, Weights, array, layer_on};
+use cosparse::simulate::{
+    ActivationBits, ArrayRun, LayerWork, Mapping, Pick, Spatial, Weights, array, layer_on,
+};
 use cosparse::units::Capacity;
 
 /// Depthwise layers of the sizes of `MobileNet`, and convolutions of groups.
@@ -160,7 +162,7 @@ fn groups_side_by_side_are_never_slower() {
             for (name, nest) in layers() {
                 let free = LayerWork {
                     weight_bits: 8,
-                    activation_bits: 8,
+                    activation_bits: ActivationBits::all(8),
                     ..work(nest, Weights::Density(1.0))
                 };
                 let mapping = Some(Mapping::from(Spatial::ONE));
@@ -180,7 +182,7 @@ fn groups_side_by_side_are_never_slower() {
                 );
                 let single = LayerWork {
                     weight_bits: 8,
-                    activation_bits: 8,
+                    activation_bits: ActivationBits::all(8),
                     mapping,
                     ..single
                 };

@@ -16,16 +16,23 @@ fn density(layer: &Layer, base: f64, spread: f64) -> f64 {
     (base + spread * f64::from(salt % 17) / 17.0).clamp(0.005, 1.0)
 }
 
+/// Activations at one of these widths, by the layer's name; `None` is the profile's.
+fn activation_bits(layer: &Layer, widths: &[Option<u32>]) -> Option<u32> {
+    let salt: usize = layer.name.bytes().map(usize::from).sum();
+    widths[salt % widths.len()]
+}
+
 proptest! {
     #![proptest_config(common::cases(60))]
 
     #[test]
     fn totals_are_those_of_the_network(
         name in prop::sample::select(vec!["lenet5", "lenet-300-100", "alexnet", "resnet18", "resnet50"]),
-        profile in prop::sample::select(vec!["admm-nn-40nm", "tpu-v1-28nm", "eyeriss-65nm"]),
+        profile in prop::sample::select(vec!["admm-nn-40nm", "tpu-v1-28nm", "eyeriss-65nm", "bitfusion-like-45nm"]),
         (base, spread) in (0.005..1.0f64, prop_oneof![Just(0.0), 0.0..0.5f64]),
         weight_bits in 1..17u32,
         activation_density in 0.1..1.0f64,
+        widths in prop_oneof![Just(vec![None]), prop::collection::vec(prop::option::of(1..18u32), 1..5)],
         batch in 1..5u64,
         pick in prop::sample::select(vec![Pick::Latency, Pick::Energy, Pick::EnergyDelay]),
     ) {
@@ -35,6 +42,7 @@ proptest! {
             weights: Weights::Density(density(layer, base, spread)),
             weight_bits,
             activation_density,
+            activation_bits: activation_bits(layer, &widths),
             mapping: None,
         };
         let estimator = Estimator::new(&workload.network, &profile, batch, pick);
@@ -63,6 +71,7 @@ fn mappings_found_once_serve_other_densities() {
             weights: Weights::Density(activation_density),
             weight_bits: 16,
             activation_density,
+            activation_bits: None,
             mapping: None,
         };
         let anew = network(&workload.network, &profile, 1, Pick::Energy, &setting).expect("it runs");

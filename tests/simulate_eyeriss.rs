@@ -52,6 +52,7 @@ fn every_layer_of_the_large_networks_has_a_mapping() {
             weights: Weights::Density(1.0),
             weight_bits: 16,
             activation_density: 1.0,
+            activation_bits: None,
             mapping: None,
         };
         let cost = network(&workload.network, &profile, batch, Pick::Latency, &setting).expect("a cost");

@@ -300,6 +300,7 @@ fn dense(layer: &Layer) -> LayerSetting<'static> {
         weights: Weights::Density(1.0),
         weight_bits: 16,
         activation_density: 1.0,
+        activation_bits: None,
         mapping: None,
     }
 }

@@ -11,8 +11,8 @@ use cosparse::hardware::{
 };
 use cosparse::network::{Layer, LoopNest, Workload};
 use cosparse::simulate::{
-    Estimator, LayerCost, LayerSetting, LayerWork, Mapping, Pick, SimulateError, Spatial, TileOrder, Tiling,
-    Total, Weights, layer, layer_on, network,
+    ActivationBits, Estimator, LayerCost, LayerSetting, LayerWork, Mapping, Pick, SimulateError, Spatial,
+    TileOrder, Tiling, Total, Weights, layer, layer_on, network,
 };
 use proptest::prelude::*;
 
@@ -181,7 +181,7 @@ proptest! {
     ) {
         let work = LayerWork { input_from_dram: !stays[0], output_to_dram: !stays[1], ..work(nest, Weights::Density(density)) };
         // narrow enough for all engines
-        let work = LayerWork { weight_bits: 8, activation_bits: 8, ..work };
+        let work = LayerWork { weight_bits: 8, activation_bits: ActivationBits::all(8), ..work };
         let searched = LayerWork { mapping: Some(Mapping::Searched(pick)), ..work };
         match (layer_on(&searched, &profile, engine), brute(&work, &profile, engine, pick)) {
             (Ok(cost), Some(least)) => prop_assert_eq!(pick.of(&cost), least),
@@ -250,7 +250,7 @@ proptest! {
         pick in prop::sample::select(PICKS.to_vec()), search in any::<bool>(), engine in 0usize..7,
     ) {
         let mapping = search.then_some(Mapping::Searched(pick));
-        let work = LayerWork { mapping, weight_bits: 8, activation_bits: 8, ..work(nest, Weights::Density(density)) };
+        let work = LayerWork { mapping, weight_bits: 8, activation_bits: ActivationBits::all(8), ..work(nest, Weights::Density(density)) };
         if let Ok(cost) = layer_on(&work, &profile, engine) {
             let word = &cost.mapping.as_ref().expect("tiles").word;
             let mapping = Some(pinned(word));
@@ -279,6 +279,7 @@ fn networks_are_searched_layer_by_layer() {
                     weights: Weights::Density(0.5),
                     weight_bits: 8,
                     activation_density: 1.0,
+                    activation_bits: None,
                     mapping,
                 }
             };

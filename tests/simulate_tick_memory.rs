@@ -11,7 +11,8 @@ use cosparse::hardware::{
 };
 use cosparse::network::LoopNest;
 use cosparse::simulate::{
-    LayerCost, LayerWork, Mapping, Pick, Spatial, TileOrder, Tiling, Weights, array, explain, layer_on,
+    ActivationBits, LayerCost, LayerWork, Mapping, Pick, Spatial, TileOrder, Tiling, Weights, array, explain,
+    layer_on,
 };
 use cosparse::units::Capacity;
 use memory::{Machine, Ticked};
@@ -121,7 +122,10 @@ fn row_stationary() -> RowStationary {
 
 fn layer<'a>(nest: LoopNest, tiling: Tiling, dram: [bool; 2], bits: u32, sparse: bool) -> LayerWork<'a> {
     LayerWork {
-        activation_bits: bits,
+        activation_bits: ActivationBits {
+            output: 16,
+            ..ActivationBits::all(bits)
+        },
         input_from_dram: dram[0],
         output_to_dram: dram[1],
         mapping: Some(if sparse {

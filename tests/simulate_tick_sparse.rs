@@ -8,7 +8,7 @@ use common::{engine, profile, work};
 use cosparse::compression::Mask;
 use cosparse::hardware::{BitFusion, BitSerial, EngineKind, Flexible, Profile, SerialOperand, Structured};
 use cosparse::network::LoopNest;
-use cosparse::simulate::{ArrayRun, LayerWork, Mapping, Spatial, Weights, array};
+use cosparse::simulate::{ActivationBits, ArrayRun, LayerWork, Mapping, Spatial, Weights, array};
 use proptest::prelude::*;
 use proptest::test_runner::Config as ProptestConfig;
 use rand::{RngExt, SeedableRng};
@@ -219,7 +219,7 @@ proptest! {
         for ((output, inputs), weights) in ticked.output.iter().zip(&inputs).zip(&weights) {
             prop_assert_eq!(output, &dots(inputs, weights), "the array computes the product");
         }
-        let layer = LayerWork { weight_bits, activation_bits, ..work(nest, Weights::Density(1.0)) };
+        let layer = LayerWork { weight_bits, activation_bits: ActivationBits::all(activation_bits), ..work(nest, Weights::Density(1.0)) };
         let run = in_split(&layer, EngineKind::BitFusion(array_of), split)?;
         prop_assert_eq!(run.cycles, ticked.cycles);
         prop_assert_eq!(run.hops, ticked.hops);
@@ -247,7 +247,7 @@ proptest! {
         for ((output, inputs), weights) in output.iter().zip(&inputs).zip(&weights) {
             prop_assert_eq!(output, &dots(inputs, weights), "the array computes the product");
         }
-        let layer = LayerWork { weight_bits, activation_bits, ..work(nest, Weights::Density(1.0)) };
+        let layer = LayerWork { weight_bits, activation_bits: ActivationBits::all(activation_bits), ..work(nest, Weights::Density(1.0)) };
         let run = in_split(&layer, EngineKind::BitSerial(array_of), Spatial::groups(at_once))?;
         prop_assert_eq!(run.cycles, cycles + tick::bit_serial::end(array_of));
         prop_assert_eq!(run.causes.total(), Ok(run.cycles));
@@ -296,7 +296,7 @@ fn narrower_operands_are_faster_and_wide_ones_refused() {
     let run = |kind: EngineKind, weight_bits, activation_bits| {
         let layer = LayerWork {
             weight_bits,
-            activation_bits,
+            activation_bits: ActivationBits::all(activation_bits),
             ..work(nest, Weights::Density(1.0))
         };
         array(&layer, &on(kind), 0, None)

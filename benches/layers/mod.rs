@@ -51,6 +51,7 @@ pub(crate) fn layers(c: &mut Criterion) {
                     weights: Weights::Density(density),
                     weight_bits: 8,
                     activation_density: 1.0,
+                    activation_bits: None,
                     mapping: None,
                 }
             };

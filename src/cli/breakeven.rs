@@ -11,7 +11,7 @@ use crate::hardware::{Engine, Profile};
 use crate::network::{Layer, Workload};
 use crate::report::{Accuracy, BreakEvenRow, Files, RunFile, Subject, break_even_rows, break_even_table};
 use crate::simulate::break_even::{self, Pair};
-use crate::simulate::{LayerWork, Pick, Weights};
+use crate::simulate::{ActivationBits, LayerWork, Pick, Weights};
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -197,7 +197,7 @@ fn curve(
         nest,
         weights: Weights::Density(1.0),
         weight_bits: profile.value.weight_bits,
-        activation_bits: profile.value.activation_bits,
+        activation_bits: ActivationBits::all(profile.value.activation_bits),
         activation_density: workload.value.activation_density(layer),
         input_elements: inputs,
         output_elements: layer.output.elements() as u64,

@@ -5,24 +5,25 @@ use super::progress::Progress;
 use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
 use super::screen::Screen;
-use super::{breakeven, costs};
+use super::{activations, breakeven, costs, data};
 use crate::codesign::{self, Candidate, CodesignError, Objective, Outcome, Preset, Request, Store};
 use crate::compression::Recipe;
 use crate::document::Fault;
 use crate::hardware::Profile;
 use crate::network::Workload;
 use crate::report::{
-    Accuracy, AdmmRow, Files, Input, LayerRow, LayerShare, OutDirectory, RunFile, Subject, SummaryRow,
-    TrafficRow, admm_rows, layer_table, model_files, sha256_of, summarise, summary_table, traffic_rows,
+    Accuracy, ActivationShare, ActivationSource, AdmmRow, Files, LayerRow, LayerShare, OutDirectory, RunFile,
+    Subject, SummaryRow, TrafficRow, admm_rows, layer_table, model_files, summarise, summary_table,
+    traffic_rows,
 };
 use crate::simulate::Pick;
 use crate::training::TrainingError;
-use crate::training::data::{DataError, Dataset, Samples, load_directory};
 use clap::Args;
 use miette::Report;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 /// How far each layer should be pruned and quantised for an accelerator
 ///
@@ -47,6 +48,13 @@ pub(super) struct Arguments {
     /// Percentage points of validation accuracy that may be lost against the dense network
     #[arg(long, value_name = "POINTS", default_value_t = 0.2, value_parser = points)]
     max_drop: f64,
+    /// How many activations the costs of the candidates take to be zero: as the workload says, or counted while each
+    /// runs on its training data. Targets are searched for as the workload says
+    #[arg(long, value_enum, default_value_t = Activations::Given)]
+    activations: Activations,
+    /// Training samples to count on, the first ones [default: 1000, or all if there are fewer]
+    #[arg(long, value_name = "N")]
+    activation_samples: Option<NonZeroUsize>,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -58,6 +66,15 @@ pub(super) struct Arguments {
     cache: PathBuf,
     #[command(flatten)]
     report: ReportArguments,
+}
+
+/// Where activation densities come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Activations {
+    /// The workload says them; layers of which it says nothing read no zeros
+    Given,
+    /// Each candidate is run
+    Measured,
 }
 
 fn points(text: &str) -> Result<f64, String> {
@@ -84,6 +101,12 @@ struct Answer<'a> {
 pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
     let workload = request::workload(&arguments.workload)?;
     let profiles = request::profiles(&arguments.profiles)?;
+    if arguments.activations == Activations::Given && arguments.activation_samples.is_some() {
+        return Err(Failure::input(
+            "`--activation-samples` is for measuring, and the workload gives the densities",
+            "leave it out, or add `--activations measured`",
+        ));
+    }
     for profile in &profiles {
         // a layer that no engine can run is found before anything is trained
         costs::expected(
@@ -115,11 +138,26 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
             "give a directory that can be written with `--cache DIR`",
         )
     })?;
-    let (data, input) = load(&workload, arguments.data.as_deref())?;
+    let (data, input) = data::load(&workload, arguments.data.as_deref(), "to train on")?;
 
     let values: Vec<Profile> = profiles.iter().map(|p| p.value.clone()).collect();
     let store = Store::at(&arguments.cache);
+    let measured_samples = match arguments.activations {
+        Activations::Given => None,
+        Activations::Measured => Some(activations::count(
+            arguments.activation_samples,
+            &workload,
+            &data,
+            &input,
+        )?),
+    };
+    if let Some(samples) = measured_samples {
+        run = run
+            .option("activations", &"measured")
+            .option("activation_samples", &samples);
+    }
     let request = Request {
+        measured_samples,
         workload: &workload.value,
         data: &data,
         inputs: [&workload.input.sha256, &input.sha256],
@@ -140,40 +178,6 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
 
 fn word(preset: Preset) -> String {
     clap::ValueEnum::to_possible_value(&preset).map_or_else(String::new, |v| v.get_name().to_string())
-}
-
-/// The data set that was named, or that the workload names.
-fn load(workload: &Given<Workload>, given: Option<&Path>) -> Result<(Dataset, Input), Failure> {
-    let spec = workload.value.data.as_ref().map(|d| Path::new(&d.directory));
-    let directory = given.or(spec).ok_or_else(|| {
-        Failure::input(
-            format!("workload `{}` names no data to train on", workload.input.given),
-            "name a directory of IDX files with `--data DIR`, or add a `[data]` table to the workload",
-        )
-    })?;
-    let data = load_directory(directory).map_err(|error| refused(&error))?;
-    let bytes = |s: &Samples| {
-        s.inputs
-            .iter()
-            .flat_map(|v| v.to_le_bytes())
-            .chain(s.labels.iter().flat_map(|l| l.to_le_bytes()))
-            .collect::<Vec<u8>>()
-    };
-    let sha256 = sha256_of([&data.train, &data.test].into_iter().map(bytes));
-    let given = directory.display().to_string();
-    let name = directory
-        .file_name()
-        .map_or_else(|| given.clone(), |n| n.to_string_lossy().into_owned());
-    Ok((data, Input { name, given, sha256 }))
-}
-
-/// Data errors end with their cure.
-fn refused(error: &DataError) -> Failure {
-    let text = error.to_string();
-    match text.rsplit_once(": ") {
-        Some((message, cure)) => Failure::input(message, cure),
-        None => Failure::input(text, "name a directory of IDX files with `--data DIR`"),
-    }
 }
 
 fn failure(error: &CodesignError, workload: &Given<Workload>, profiles: &[Given<Profile>]) -> Failure {
@@ -200,7 +204,7 @@ fn failure(error: &CodesignError, workload: &Given<Workload>, profiles: &[Given<
             format!("workload `{}`: {error}", workload.input.given),
             "change the layer: every operation of the network must be one that can be trained",
         ),
-        CodesignError::Samples(e) => refused(e),
+        CodesignError::Samples(e) => data::refused(e),
         other => Failure::job(
             other.to_string(),
             "free space on the disk, or give another directory with `--cache DIR`; finished stages are kept",
@@ -233,6 +237,9 @@ fn report(
             run.verb, run.version, run.run, c.name
         ));
         files.bytes(format!("recipe-{}.toml", c.name), recipe.to_toml().into_bytes());
+        if let Some((_, counted)) = &c.activations {
+            files.csv(&format!("activations-{}.csv", c.name), counted)?;
+        }
     }
     let mut rows = Rows::default();
     let mut tables = String::new();
@@ -329,7 +336,11 @@ impl Rows {
         let network = &workload.value.network;
         let mut rows = Vec::new();
         let costs = candidate.costs.get(place).into_iter();
-        for (layer, cost) in costs.flat_map(|total| costs::by_layer(network, total)) {
+        for (layer, simulated) in costs.flat_map(|total| costs::by_layer(network, total)) {
+            let cost = &simulated.outcome.cost;
+            let measured = candidate.activations.as_ref();
+            let measured = measured.map(|(densities, _)| (densities, ActivationSource::Measured));
+            let known = activations::density(&workload.value, measured, layer);
             let kept = candidate
                 .parameters
                 .weight(&layer.name)
@@ -338,6 +349,7 @@ impl Rows {
                 layer,
                 target: candidate.recipe.target(&layer.name),
                 kept: kept as u64,
+                activations: ActivationShare::new(layer, known, None, simulated, &profile.value),
                 cost,
             };
             rows.push(LayerRow::new(&subject, &share));

@@ -1,5 +1,6 @@
 //! A network at a recipe on a profile, by expectation or on masks.
 
+use super::activations::{self, Known};
 use super::failure::Failure;
 use super::mapping;
 use super::request::Given;
@@ -7,8 +8,8 @@ use crate::compression::{Mask, Recipe, Target};
 use crate::hardware::Profile;
 use crate::network::{Layer, Network, Workload};
 use crate::simulate::{
-    self, Fusion, LayerCost, LayerExpectation, LayerSetting, Mapping, Mappings, NetworkCost, NetworkLayer,
-    Pick, SimulateError, Weights,
+    self, Fusion, LayerExpectation, LayerSetting, Mapping, Mappings, NetworkCost, NetworkLayer, Pick,
+    SimulateError, Weights,
 };
 use std::collections::BTreeMap;
 
@@ -21,6 +22,8 @@ pub(super) struct Mapped<'a> {
     pub(super) search: bool,
     /// Masks by layer, instead of random positions by expectation.
     pub(super) masks: Option<&'a Masks>,
+    /// How many activations are zero, instead of what the workload says.
+    pub(super) activations: Option<Known<'a>>,
     /// How layers that do not multiply are run.
     pub(super) fusion: Fusion,
 }
@@ -47,7 +50,7 @@ pub(super) fn expected(
     mapped: &Mapped<'_>,
 ) -> Result<NetworkCost, Failure> {
     let setting = |layer: &Layer| {
-        let setting = setting(workload, profile, recipe, mapped.of(pick, &layer.name), layer);
+        let setting = setting(workload, profile, recipe, (mapped, pick), layer);
         match mapped.masks.and_then(|masks| masks.get(&layer.name)) {
             Some(mask) => LayerSetting {
                 weights: Weights::Pattern(mask),
@@ -101,25 +104,25 @@ pub(super) fn at_random(
     let setting = LayerSetting {
         // densities are above 0: a mask without non-zeros is set beside a single one
         weights: Weights::Density(mask.density().max(1.0 / mask.len().max(1) as f64)),
-        ..setting(workload, profile, recipe, mapped.of(pick, &layer.name), layer)
+        ..setting(workload, profile, recipe, (mapped, pick), layer)
     };
     simulate::expect_layer(network, simulated, setting, &profile.value, batch, LEVEL)
         .map_err(|error| failure(&error, workload, profile, mapped))
 }
 
-/// A layer at a recipe: its non-zeros at random positions, the zeros of its inputs as the workload knows them.
+/// A layer at a recipe: its non-zeros at random positions, the zeros of its inputs as they were chosen or the workload knows them.
 pub(super) fn setting(
     workload: &Given<Workload>,
     profile: &Given<Profile>,
     recipe: &Recipe,
-    mapping: Option<Mapping>,
+    (mapped, pick): (&Mapped<'_>, Pick),
     layer: &Layer,
 ) -> LayerSetting<'static> {
     let target = recipe.target(&layer.name);
     LayerSetting {
         weights: Weights::Density(density(layer, &target)),
-        activation_density: workload.value.activation_density(layer),
-        mapping,
+        activation_density: activations::density(&workload.value, mapped.activations, layer).0,
+        mapping: mapped.of(pick, &layer.name),
         ..LayerSetting::of_target(&target, &profile.value)
     }
 }
@@ -129,14 +132,20 @@ pub(super) fn weight_bits(recipe: &Recipe, profile: &Profile, layer: &Layer) -> 
     LayerSetting::of_target(&recipe.target(&layer.name), profile).weight_bits
 }
 
-/// The layers of a network's cost with their costs, in its order.
+/// Bits at which a layer's inputs are multiplied at a recipe.
+pub(super) fn activation_bits(recipe: &Recipe, profile: &Profile, layer: &Layer) -> u32 {
+    let target = recipe.target(&layer.name);
+    target.activation_bits.map_or(profile.activation_bits, u32::from)
+}
+
+/// The layers of a network's cost with what was simulated of them, in its order.
 pub(super) fn by_layer<'a>(
     network: &'a Network,
     total: &'a NetworkCost,
-) -> impl Iterator<Item = (&'a Layer, &'a LayerCost)> {
+) -> impl Iterator<Item = (&'a Layer, &'a NetworkLayer)> {
     total.layers.iter().filter_map(|priced| {
         let id = network.find(&priced.name)?;
-        Some((network.layer(id), &priced.outcome.cost))
+        Some((network.layer(id), priced))
     })
 }
 

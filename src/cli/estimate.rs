@@ -1,5 +1,6 @@
 //! `cosparse estimate`: what a network costs, without training.
 
+use super::activations::{self, ActivationArguments, Chosen as Active};
 use super::costs;
 use super::failure::Failure;
 use super::fusion::{self, FusionMode};
@@ -11,12 +12,14 @@ use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
 use super::scalesim;
 use super::screen::Screen;
+use crate::codesign::ActivationRow;
 use crate::compression::{Mask, Recipe, Target};
 use crate::hardware::Profile;
 use crate::network::Workload;
 use crate::report::{
-    Accuracy, Files, LayerRow, LayerShare, MaskRow, ResourceRow, RunFile, Subject, SummaryRow, TrafficRow,
-    layer_table, mask_table, resource_rows, resource_table, summarise, summary_table, traffic_rows,
+    Accuracy, ActivationShare, Files, LayerRow, LayerShare, MaskRow, ResourceRow, RunFile, Subject,
+    SummaryRow, TrafficRow, layer_table, mask_table, resource_rows, resource_table, summarise, summary_table,
+    traffic_rows,
 };
 use crate::scalesim::Mode;
 use crate::simulate::{Mappings, NetworkCost, Pick};
@@ -55,6 +58,8 @@ pub(super) struct Arguments {
     recipe: Option<PathBuf>,
     #[command(flatten)]
     masks: MaskArguments,
+    #[command(flatten)]
+    activations: ActivationArguments,
     /// Samples that run at once
     #[arg(long, value_name = "N", default_value = "1", conflicts_with = "scalesim")]
     batch: NonZeroU64,
@@ -95,6 +100,8 @@ struct Answer<'a> {
     resources: &'a [ResourceRow],
     #[serde(skip_serializing_if = "<[MaskRow]>::is_empty")]
     masks: &'a [MaskRow],
+    #[serde(skip_serializing_if = "<[ActivationRow]>::is_empty")]
+    activations: &'a [ActivationRow],
 }
 
 pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
@@ -113,6 +120,9 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         .as_deref()
         .map(|path| recipe::open(path, &workload.value.network))
         .transpose()?;
+    if let Some(recipe) = &recipe {
+        recipe::check_profiles(recipe, &profiles)?;
+    }
     let mappings = arguments
         .mapping
         .as_deref()
@@ -138,6 +148,10 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
             ));
         }
     }
+    let active = arguments.activations.open(&workload)?;
+    if let Some(active) = &active {
+        run = active.record(run);
+    }
     let out = arguments.report.open(&run.run)?;
 
     let dense = Recipe::default();
@@ -154,6 +168,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
                 mappings: mappings.as_ref(),
                 search: arguments.search_mapping,
                 masks: chosen.map(|c| &c.masks),
+                activations: active.as_ref().map(Active::known),
                 fusion: arguments.fusion.fusion(),
             };
             let seed = chosen.and_then(|c| c.drawn).map(|(_, seed)| seed);
@@ -184,7 +199,12 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
             );
         }
     }
-    let files = rows.files()?;
+    if let Some(active) = &active {
+        let _ = writeln!(tables, "{}", active.note());
+    }
+    let mut files = rows.files()?;
+    let counted = active.as_ref().map_or(&[][..], |active| &active.rows);
+    files.csv("activations.csv", counted)?;
     let answer = Answer {
         run: &run,
         summary: &rows.summary,
@@ -192,6 +212,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         traffic: &rows.traffic,
         resources: &rows.resources,
         masks: &rows.masks,
+        activations: counted,
     };
     finish(screen, &arguments.report, &out, &run, &files, &answer, &tables)
 }
@@ -244,18 +265,14 @@ struct Rows {
 }
 
 impl Rows {
-    /// The CSV files; those of resources and masks only where there are rows for them.
+    /// The CSV files that there are rows for.
     fn files(&self) -> Result<Files, Failure> {
         let mut files = Files::new();
         files.csv("summary.csv", &self.summary)?;
         files.csv("layers.csv", &self.layers)?;
         files.csv("traffic.csv", &self.traffic)?;
-        if !self.resources.is_empty() {
-            files.csv("resources.csv", &self.resources)?;
-        }
-        if !self.masks.is_empty() {
-            files.csv("masks.csv", &self.masks)?;
-        }
+        files.csv("resources.csv", &self.resources)?;
+        files.csv("masks.csv", &self.masks)?;
         Ok(files)
     }
 
@@ -283,8 +300,9 @@ impl Rows {
         let total = costs::expected(workload, profile, recipe, batch, pick, mapped)?;
         let mut rows = Vec::new();
         let (mut kept, mut bits) = (0u64, 0.0);
-        let costs = costs::by_layer(&workload.value.network, &total);
-        for ((layer, cost), simulated) in costs.zip(&total.layers) {
+        for (layer, simulated) in costs::by_layer(&workload.value.network, &total) {
+            let cost = &simulated.outcome.cost;
+            let known = activations::density(&workload.value, mapped.activations, layer);
             let target: Target = recipe.target(&layer.name);
             let share = LayerShare {
                 layer,
@@ -293,6 +311,13 @@ impl Rows {
                     .masks
                     .and_then(|masks| masks.get(&layer.name))
                     .map_or_else(|| target.kept(layer.weights()), Mask::count) as u64,
+                activations: ActivationShare::new(
+                    layer,
+                    known,
+                    target.activation_bits,
+                    simulated,
+                    &profile.value,
+                ),
                 cost,
             };
             kept += share.kept;
@@ -316,11 +341,21 @@ impl Rows {
             let _ = write!(table, "\n\n{}", mask_table(&masks));
         }
         self.masks.extend(masks);
-        // a bitstream serves every layer, so its PEs take the widest weight
+        // a bitstream serves every layer, so its PEs take the widest weight and the widest activation
         let layers = costs::by_layer(&workload.value.network, &total);
         let widths = layers.map(|(layer, _)| costs::weight_bits(recipe, &profile.value, layer));
         if let Some(width) = widths.max().filter(|_| profile.value.fpga.is_some()) {
-            let _ = write!(table, "\n\n{}", resource_table(&profile.value, width));
+            let layers = costs::by_layer(&workload.value.network, &total).filter(|(l, _)| l.nest.is_some());
+            let widths = layers.map(|(layer, _)| costs::activation_bits(recipe, &profile.value, layer));
+            let built = Profile {
+                activation_bits: widths.max().unwrap_or(profile.value.activation_bits),
+                ..profile.value.clone()
+            };
+            let _ = write!(table, "\n\n{}", resource_table(&built, width));
+            let subject = Subject {
+                profile: &built,
+                ..subject
+            };
             self.resources.extend(resource_rows(&subject, width));
         }
         self.summary.push(summarise(

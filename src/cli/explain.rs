@@ -57,6 +57,9 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         .as_deref()
         .map(|path| recipe::open(path, network))
         .transpose()?;
+    if let Some(recipe) = &recipe {
+        recipe::check_profiles(recipe, &profiles)?;
+    }
     let multiplying: Vec<&str> = network
         .layers()
         .filter(|(_, l)| l.nest.is_some())
@@ -107,7 +110,13 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         else {
             continue;
         };
-        let setting = costs::setting(&workload, profile, &targets, None, layer);
+        let setting = costs::setting(
+            &workload,
+            profile,
+            &targets,
+            (&costs::Mapped::default(), pick),
+            layer,
+        );
         let Some(work) = work_of(network, layer, &profile.value, batch, setting, around) else {
             continue;
         };

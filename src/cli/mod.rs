@@ -4,9 +4,11 @@
 //! Standard output holds the answer and nothing else; notes, progress and errors go to standard error. Exit
 //! codes: 0 done, 1 the job failed, 2 bad input.
 
+mod activations;
 mod breakeven;
 mod codesign;
 mod costs;
+mod data;
 mod estimate;
 mod explain;
 mod failure;

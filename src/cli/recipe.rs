@@ -4,8 +4,10 @@ use super::failure::Failure;
 use super::request::Given;
 use crate::compression::{Recipe, RecipeError, RecipeErrors, RecipeFile, recipes};
 use crate::document::{Fault, Source, nearest};
+use crate::hardware::Profile;
 use crate::network::Network;
 use crate::report::{Input, sha256};
+use crate::simulate::follows_activation_width;
 use std::path::Path;
 
 /// Reads a recipe for a network: a shipped one by its name, or a file.
@@ -41,6 +43,35 @@ pub(super) fn open(path: &Path, network: &Network) -> Result<Given<Recipe>, Fail
     Ok(Given { value, source, input })
 }
 
+/// Refuses activations that are wider than an accelerator multiplies.
+pub(super) fn check_profiles(recipe: &Given<Recipe>, profiles: &[Given<Profile>]) -> Result<(), Failure> {
+    let mut faults = Vec::new();
+    for profile in profiles.iter().map(|p| &p.value) {
+        if profile.engines.iter().any(|e| follows_activation_width(&e.kind)) {
+            continue;
+        }
+        let (name, most) = (&profile.name, profile.activation_bits);
+        for (layer, target) in &recipe.value.layers {
+            if let Some(bits) = target.activation_bits.filter(|&bits| u32::from(bits) > most) {
+                faults.push(Fault::new(
+                    recipe.source.place(&["layer", layer, "activation-bits"]),
+                    format!(
+                        "layer `{layer}`: activations of {bits} bits are wider than the {most} bits that profile `{name}` multiplies"
+                    ),
+                    format!(
+                        "write {most} bits or fewer, leave `activation-bits` out, or take a profile whose engines follow the width, as `bitfusion-like-45nm`"
+                    ),
+                ));
+            }
+        }
+    }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(recipe.source.faults(faults).into())
+    }
+}
+
 /// The error at its place.
 fn fault(source: &Source, error: &RecipeError, names: &[&str]) -> Fault {
     let (layer, key, help) = match error {
@@ -48,6 +79,7 @@ fn fault(source: &Source, error: &RecipeError, names: &[&str]) -> Fault {
             (layer, "density", "write a portion above 0 and up to 1".into())
         }
         RecipeError::PrecisionBits { layer, .. } => (layer, "precision", "write 1 to 16 bits".into()),
+        RecipeError::ActivationBits { layer, .. } => (layer, "activation-bits", "write 1 to 16 bits".into()),
         RecipeError::Encoding { layer, .. } => (
             layer,
             "encoding",

@@ -1,5 +1,6 @@
 //! A recipe with its realised masks, levels, accuracy and costs.
 
+use super::activations::{ActivationRow, Activations};
 use super::costing::{is_sparse, pick};
 use super::objective::Objective;
 use super::pipeline::{CodesignError, EVALUATED, Request};
@@ -28,6 +29,8 @@ pub struct Candidate {
     pub validation: f64,
     /// Accuracy on the test samples, 0 to 1: read once, after all choices.
     pub test: f64,
+    /// The densities of its layers' inputs, where they were measured, and what was counted.
+    pub activations: Option<(Activations, Vec<ActivationRow>)>,
     /// Its cost on each profile of the request: every layer that multiplies, in the network's order.
     pub costs: Vec<NetworkCost>,
 }
@@ -50,6 +53,14 @@ impl Candidate {
                 (p.layer.as_str(), Mask::of(&p.values, rows, cols))
             })
             .collect();
+        let activations = match request.measured_samples {
+            Some(samples) => {
+                let samples = request.data.train.subset(0..samples)?;
+                let parameters = stage.parameters.clone();
+                Some(Activations::measure(network, parameters, &samples)?)
+            }
+            None => None,
+        };
         let place = |layer: &Layer| masks.iter().position(|(name, _)| *name == layer.name);
         let mut costs = Vec::with_capacity(request.profiles.len());
         let mut engines: Vec<Option<(&Profile, usize)>> = vec![None; masks.len()];
@@ -61,7 +72,11 @@ impl Candidate {
                     weight_bits: at
                         .and_then(|i| bits.get(i))
                         .map_or(profile.weight_bits, |&b| u32::from(b).min(profile.weight_bits)),
-                    activation_density: request.workload.activation_density(layer),
+                    activation_density: activations
+                        .as_ref()
+                        .and_then(|(measured, _)| measured.density(network, layer))
+                        .unwrap_or_else(|| request.workload.activation_density(layer)),
+                    activation_bits: None,
                     mapping: None,
                 }
             };
@@ -101,6 +116,7 @@ impl Candidate {
                     density: mask.density(),
                     precision,
                     encoding,
+                    activation_bits: None,
                 },
             )
         });
@@ -118,6 +134,7 @@ impl Candidate {
             intervals: stage.intervals,
             validation: stage.validation,
             test,
+            activations,
             costs,
             parameters: stage.parameters,
         })

@@ -4,7 +4,9 @@ use super::objective::Objective;
 use crate::hardware::Profile;
 use crate::network::{Layer, Workload};
 use crate::simulate::break_even::{self, Pair};
-use crate::simulate::{Estimator, LayerSetting, LayerWork, NetworkCost, Pick, SimulateError, Weights};
+use crate::simulate::{
+    ActivationBits, Estimator, LayerSetting, LayerWork, NetworkCost, Pick, SimulateError, Weights,
+};
 
 /// A price on counts of non-zeros.
 pub(super) trait Price {
@@ -131,6 +133,7 @@ impl<'a> Costing<'a> {
                 profile.weight_bits
             },
             activation_density: self.workload.activation_density(layer),
+            activation_bits: None,
             mapping: None,
         }
     }
@@ -185,7 +188,7 @@ impl<'a> Costing<'a> {
             nest,
             weights: Weights::Density(1.0),
             weight_bits: profile.weight_bits,
-            activation_bits: profile.activation_bits,
+            activation_bits: ActivationBits::all(profile.activation_bits),
             activation_density: 1.0,
             input_elements: 0,
             output_elements: 0,

@@ -2,6 +2,7 @@
 //!
 //! Only this module knows both training and simulation.
 
+mod activations;
 mod allocate;
 mod candidate;
 mod choice;
@@ -12,6 +13,7 @@ mod preset;
 mod search;
 mod store;
 
+pub use activations::{ActivationRow, Activations};
 pub use candidate::Candidate;
 pub use objective::Objective;
 pub use pipeline::{CodesignError, Observer, Outcome, Request, run};

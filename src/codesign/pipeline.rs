@@ -37,6 +37,9 @@ pub struct Request<'a> {
     pub preset: Preset,
     /// Percentage points of validation accuracy that may be lost against the dense network.
     pub max_drop: f64,
+    /// Training samples, the first ones, on which the zeros among each candidate's activations are counted, for its
+    /// costs; without it they are those of the workload. Targets are searched for with the workload's either way.
+    pub measured_samples: Option<usize>,
     /// Seed of everything random.
     pub seed: u64,
     /// Finished stages.

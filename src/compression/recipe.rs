@@ -27,6 +27,14 @@ pub enum RecipeError {
         /// What was read.
         bits: u8,
     },
+    /// The bits of an activation are not 1 to 16.
+    #[error("layer `{layer}`: activations of {bits} bits are not simulated; use 1 to 16")]
+    ActivationBits {
+        /// The layer.
+        layer: String,
+        /// What was read.
+        bits: u8,
+    },
     /// A parameter of the encoding is outside its range.
     #[error("layer `{layer}`: {source}")]
     Encoding {
@@ -118,6 +126,7 @@ impl RecipeFile {
                 density,
                 precision,
                 encoding,
+                activation_bits,
             } = target;
             let fields = [
                 ("structure", inline(structure)),
@@ -125,8 +134,9 @@ impl RecipeFile {
                 ("precision", inline(precision)),
                 ("encoding", inline(encoding)),
             ];
+            let activations = activation_bits.map(|bits| ("activation-bits", inline(&bits)));
             let _ = write!(text, "\n[layer.{}]\n", key(layer));
-            for (name, value) in fields {
+            for (name, value) in fields.into_iter().chain(activations) {
                 let _ = writeln!(text, "{name} = {value}");
             }
         }
@@ -158,6 +168,9 @@ fn target_faults(layer: &str, target: &Target) -> Vec<RecipeError> {
             faults.push(RecipeError::PrecisionBits { layer: layer(), bits });
         }
         Precision::EqualInterval { .. } | Precision::Float32 => {}
+    }
+    if let Some(bits) = target.activation_bits.filter(|bits| !widths.contains(bits)) {
+        faults.push(RecipeError::ActivationBits { layer: layer(), bits });
     }
     if let Err(source) = target.encoding.check() {
         faults.push(RecipeError::Encoding {
@@ -223,6 +236,7 @@ mod tests {
         density: 0.2,
         precision: Precision::EqualInterval { bits: 3 },
         encoding: Encoding::RelativeIndex { bits: 4 },
+        activation_bits: None,
     };
 
     #[test]
@@ -231,7 +245,16 @@ mod tests {
         let layers: Vec<(&str, Target)> = names
             .iter()
             .map(|&n| (n, PRUNED))
-            .chain([("fc", Target::DENSE)])
+            .chain([
+                ("fc", Target::DENSE),
+                (
+                    "narrow",
+                    Target {
+                        activation_bits: Some(4),
+                        ..PRUNED
+                    },
+                ),
+            ])
             .collect();
         let written = file(&layers);
         let read: RecipeFile = toml::from_str(&written.to_toml()).expect("what is written can be read");

@@ -20,6 +20,10 @@ pub struct Target {
     pub precision: Precision,
     /// How the tensor lies in memory.
     pub encoding: Encoding,
+    /// Bits at which the layer's inputs are multiplied and stored; the accelerator's own where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16))]
+    pub activation_bits: Option<u8>,
 }
 
 impl Target {
@@ -29,6 +33,7 @@ impl Target {
         density: 1.0,
         precision: Precision::Float32,
         encoding: Encoding::Dense,
+        activation_bits: None,
     };
 
     /// Weights kept of `total`: the density's share, rounded to the nearest, at least one.

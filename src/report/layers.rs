@@ -7,7 +7,7 @@ use crate::compression::Target;
 use crate::compression::encoding::Encoding;
 use crate::hardware::{Engine, MemoryKind, Profile, TensorKind};
 use crate::network::Layer;
-use crate::simulate::{LayerCost, MEMORY};
+use crate::simulate::{LayerCost, MEMORY, NetworkLayer};
 use serde::Serialize;
 
 /// How an accuracy was obtained.
@@ -74,6 +74,65 @@ pub struct Subject<'a> {
     pub seed: Option<u64>,
 }
 
+/// Who says how many of a layer's inputs are zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActivationSource {
+    /// Nobody: none is taken to be zero.
+    Assumed,
+    /// The workload, which names where its figure comes from.
+    Workload,
+    /// A file of densities.
+    File,
+    /// The network itself, run on samples.
+    Measured,
+}
+
+impl ActivationSource {
+    /// The word in reports.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Assumed => "assumed",
+            Self::Workload => "workload",
+            Self::File => "file",
+            Self::Measured => "measured",
+        }
+    }
+}
+
+/// A layer's activations.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ActivationShare {
+    /// Portion of its inputs that are not zero, and who says so; `None` for a layer that does not multiply.
+    pub density: Option<(f64, ActivationSource)>,
+    /// Bits at which its inputs are multiplied; `None` for a layer that does not multiply.
+    pub bits: Option<u32>,
+    /// Bits of its inputs in the memories.
+    pub input_bits: u32,
+    /// Bits of its outputs in the memories.
+    pub output_bits: u32,
+}
+
+impl ActivationShare {
+    /// The activations of a simulated layer, with its density and the width that its target asks for.
+    #[must_use]
+    pub fn new(
+        layer: &Layer,
+        density: (f64, ActivationSource),
+        bits: Option<u8>,
+        simulated: &NetworkLayer,
+        profile: &Profile,
+    ) -> Self {
+        let multiplies = layer.nest.is_some();
+        Self {
+            density: multiplies.then_some(density),
+            bits: multiplies.then(|| bits.map_or(profile.activation_bits, u32::from)),
+            input_bits: simulated.around.input_bits,
+            output_bits: simulated.around.output_bits,
+        }
+    }
+}
+
 /// One layer of a candidate with its share of the work.
 #[derive(Debug, Clone, Copy)]
 pub struct LayerShare<'a> {
@@ -83,6 +142,8 @@ pub struct LayerShare<'a> {
     pub target: Target,
     /// Weights that are not zero.
     pub kept: u64,
+    /// Its activations.
+    pub activations: ActivationShare,
     /// What it costs on the profile.
     pub cost: &'a LayerCost,
 }
@@ -110,6 +171,11 @@ pub struct LayerRow {
     pub weights: u64,
     pub precision: String,
     pub encoding: String,
+    pub activation_density: Option<f64>,
+    pub activation_source: &'static str,
+    pub activation_bits: Option<u32>,
+    pub input_bits: u32,
+    pub output_bits: u32,
     pub batch: u64,
     pub macs: u64,
     pub macs_left: u64,
@@ -188,6 +254,11 @@ impl LayerRow {
             weights,
             precision: word(&share.target.precision),
             encoding: word(&engine.map_or(Encoding::Dense, |e| e.kind.encoding())),
+            activation_density: share.activations.density.map(|(density, _)| density),
+            activation_source: share.activations.density.map_or("", |(_, source)| source.word()),
+            activation_bits: share.activations.bits,
+            input_bits: share.activations.input_bits,
+            output_bits: share.activations.output_bits,
             batch: subject.batch,
             macs,
             macs_left,

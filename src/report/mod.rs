@@ -33,7 +33,7 @@ pub use break_even::{BreakEvenRow, break_even_rows, break_even_table};
 pub use directory::{Files, OutDirectory};
 pub use error::ReportError;
 pub use explain::{ChangeRow, change_rows, explanation};
-pub use layers::{Accuracy, LayerRow, LayerShare, Subject, layer_table};
+pub use layers::{Accuracy, ActivationShare, ActivationSource, LayerRow, LayerShare, Subject, layer_table};
 pub use masks::{MaskRow, mask_table};
 pub use model::model_files;
 pub use resources::{ResourceRow, engine_resources, resource_rows, resource_table};

@@ -53,7 +53,7 @@ pub struct RunFile {
     pub options: BTreeMap<String, String>,
     /// The network.
     pub workload: Input,
-    /// The data, where the run trains.
+    /// The data, where the run trains or measures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Input>,
     /// The recipe, where one was given.
@@ -62,6 +62,12 @@ pub struct RunFile {
     /// The masks, where files gave them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masks: Option<Input>,
+    /// The trained network, where activations were measured with one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Input>,
+    /// The activation densities, where a file gave them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activations: Option<Input>,
     /// The accelerators in the order they were given.
     pub profiles: Vec<Input>,
 }
@@ -81,6 +87,8 @@ impl RunFile {
             data: None,
             recipe: None,
             masks: None,
+            weights: None,
+            activations: None,
             profiles,
         }
     }

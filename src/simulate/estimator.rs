@@ -6,10 +6,13 @@ use super::error::SimulateError;
 use super::fusion::Fusion;
 use super::layer::{Figures, Pick, Settled, check, settle};
 use super::memory::Layout;
-use super::network::{LayerSetting, NetworkCost, Surroundings, network_known, readers, residency, work_of};
-use super::work::{LayerWork, Mapping, Weights};
+use super::network::{
+    LayerSetting, NetworkCost, Surroundings, network_known, readers, residency, room, too_large, work_of,
+};
+use super::stored::{Tensors, stored_bits};
+use super::work::{ActivationBits, LayerWork, Mapping, Weights};
 use crate::hardware::Profile;
-use crate::network::{Layer, Network};
+use crate::network::{Layer, LayerId, Network};
 use crate::units::{Overflow, add};
 use std::collections::HashMap;
 
@@ -86,16 +89,38 @@ impl From<&NetworkCost> for Total {
 struct Place<'a> {
     layer: &'a Layer,
     work: LayerWork<'a>,
-    /// The layers that read what it makes.
-    readers: Vec<&'a Layer>,
+    /// The layers that read what it makes, by their places.
+    readers: Vec<usize>,
+    /// The tensors that it reads and makes, by their places.
+    tensors: [usize; 2],
     /// Layers of one kind have the same loops and features.
     kind: usize,
+}
+
+/// A tensor that may stay on chip.
+#[derive(Debug)]
+struct Held<'a> {
+    layer: &'a Layer,
+    /// The layers that multiply it, by their places.
+    readers: Vec<usize>,
+    /// Whether it leaves the network.
+    leaves: bool,
+    /// Whether it is too large to stay at the profile's width.
+    too_large: bool,
+}
+
+impl Held<'_> {
+    fn bits(&self, profile: &Profile, settings: &[LayerSetting<'_>]) -> u32 {
+        let readers = self.readers.iter().map(|&at| settings[at].activation_bits);
+        stored_bits(profile, self.leaves, readers)
+    }
 }
 
 /// The figures of a layer at a setting, for the layers of its kind that follow.
 struct Known<'a> {
     setting: LayerSetting<'a>,
     output_density: f64,
+    stored_bits: [u32; 2],
     figures: Figures,
 }
 
@@ -109,6 +134,8 @@ pub struct Estimator<'a> {
     pick: Pick,
     layout: Layout,
     places: Vec<Place<'a>>,
+    tensors: Vec<Held<'a>>,
+    room: u64,
     kinds: usize,
     fusion: Fusion,
     found: Found,
@@ -122,10 +149,14 @@ impl<'a> Estimator<'a> {
         let mut places: Vec<Place<'a>> = Vec::with_capacity(residency.multiplying.len());
         let mut kinds = HashMap::new();
         let all_readers = readers(&residency.multiplying, &residency.all_sources);
+        let order: HashMap<LayerId, usize> = residency.multiplying.iter().copied().zip(0..).collect();
+        let room = room(profile);
+        let (tensors, at) = tensors(network, profile, batch, room, &order);
         let dense = LayerSetting {
             weights: Weights::Density(1.0),
             weight_bits: profile.weight_bits,
             activation_density: 1.0,
+            activation_bits: None,
             mapping: None,
         };
         for (i, &id) in residency.multiplying.iter().enumerate() {
@@ -135,6 +166,8 @@ impl<'a> Estimator<'a> {
                 input_from_dram,
                 output_to_dram,
                 output_density: 1.0,
+                input_bits: profile.activation_bits,
+                output_bits: profile.activation_bits,
                 fused: None,
             };
             let Some(work) = work_of(network, layer, profile, batch, dense, around) else {
@@ -145,14 +178,12 @@ impl<'a> Estimator<'a> {
             let kind = *kinds
                 .entry((work.nest, elements, [input_from_dram, output_to_dram]))
                 .or_insert(next);
-            let readers = all_readers[i]
-                .iter()
-                .map(|&reader| network.layer(reader))
-                .collect();
+            let input = layer.inputs.first().copied().unwrap_or(id);
             places.push(Place {
                 layer,
                 work,
-                readers,
+                readers: all_readers[i].iter().map(|reader| order[reader]).collect(),
+                tensors: [at[&input], at[&id]],
                 kind,
             });
         }
@@ -163,6 +194,8 @@ impl<'a> Estimator<'a> {
             pick,
             layout: Layout::new(&profile.memories),
             places,
+            tensors,
+            room,
             kinds: kinds.len(),
             fusion: Fusion::Ideal,
             found: Found::default(),
@@ -204,20 +237,37 @@ impl<'a> Estimator<'a> {
         if self.fusion != Fusion::Ideal {
             return Ok(Total::from(&self.network(setting)?));
         }
+        let settings: Vec<LayerSetting<'a>> = self.places.iter().map(|place| setting(place.layer)).collect();
+        // at the profile's width everything is stored as it was prepared
+        let own = self.profile.activation_bits;
+        let uniform = settings
+            .iter()
+            .all(|s| s.activation_bits.is_none_or(|bits| bits == own));
+        if !uniform && self.moves(&settings) {
+            return Ok(Total::from(&self.network(setting)?));
+        }
         let mut known: Vec<Known<'a>> = Vec::with_capacity(self.kinds);
         // the place in `known` of the last layer of each kind
         let mut last: Vec<Option<usize>> = vec![None; self.kinds];
         let mut total = Total::default();
-        for place in &self.places {
-            let setting_here = setting(place.layer);
+        for (place, setting_here) in self.places.iter().zip(&settings) {
             let output_density = place
                 .readers
                 .iter()
-                .map(|reader| setting(reader).activation_density)
+                .map(|&reader| settings[reader].activation_density)
                 .reduce(f64::max)
                 .unwrap_or(1.0);
+            let stored_bits = if uniform {
+                [own; 2]
+            } else {
+                place
+                    .tensors
+                    .map(|at| self.tensors[at].bits(self.profile, &settings))
+            };
             let alike = last[place.kind].filter(|&at| {
-                known[at].output_density == output_density && same(&known[at].setting, &setting_here)
+                known[at].output_density == output_density
+                    && known[at].stored_bits == stored_bits
+                    && same(&known[at].setting, setting_here)
             });
             let at = if let Some(at) = alike {
                 at
@@ -225,6 +275,11 @@ impl<'a> Estimator<'a> {
                 let work = LayerWork {
                     weights: setting_here.weights,
                     weight_bits: setting_here.weight_bits,
+                    activation_bits: ActivationBits::of(
+                        self.profile,
+                        setting_here.activation_bits.unwrap_or(own),
+                        stored_bits,
+                    ),
                     activation_density: setting_here.activation_density,
                     output_density,
                     mapping: setting_here.mapping,
@@ -236,8 +291,9 @@ impl<'a> Estimator<'a> {
                 };
                 last[place.kind] = Some(known.len());
                 known.push(Known {
-                    setting: setting_here,
+                    setting: *setting_here,
                     output_density,
+                    stored_bits,
                     figures,
                 });
                 known.len() - 1
@@ -249,6 +305,14 @@ impl<'a> Estimator<'a> {
                 })?;
         }
         Ok(total)
+    }
+
+    /// Whether some tensor fits on chip at these settings and not at the profile's width, or the other way round.
+    fn moves(&self, settings: &[LayerSetting<'_>]) -> bool {
+        self.tensors.iter().any(|tensor| {
+            let bits = tensor.bits(self.profile, settings);
+            too_large(tensor.layer, self.batch, bits, self.room) != tensor.too_large
+        })
     }
 
     /// The figures of the cheapest engine, of equals the first; `None` if no engine can run the layer.
@@ -270,6 +334,28 @@ impl<'a> Estimator<'a> {
     }
 }
 
+/// The tensors of a network, and the place of each by the layer that makes it.
+fn tensors<'a>(
+    network: &'a Network,
+    profile: &Profile,
+    batch: u64,
+    room: u64,
+    order: &HashMap<LayerId, usize>,
+) -> (Vec<Held<'a>>, HashMap<LayerId, usize>) {
+    let all = Tensors::of(network);
+    let places = network.layers().map(|(id, _)| id).zip(0..).collect();
+    let held = network.layers().map(|(id, layer)| {
+        let tensor = all.get(id);
+        Held {
+            layer,
+            readers: tensor.readers.iter().map(|reader| order[reader]).collect(),
+            leaves: tensor.leaves,
+            too_large: too_large(layer, batch, profile.activation_bits, room),
+        }
+    });
+    (held.collect(), places)
+}
+
 fn same(a: &LayerSetting<'_>, b: &LayerSetting<'_>) -> bool {
     let weights = match (a.weights, b.weights) {
         (Weights::Density(a), Weights::Density(b)) => a == b,
@@ -278,6 +364,7 @@ fn same(a: &LayerSetting<'_>, b: &LayerSetting<'_>) -> bool {
     };
     weights
         && a.weight_bits == b.weight_bits
+        && a.activation_bits == b.activation_bits
         && a.activation_density == b.activation_density
         && a.mapping == b.mapping
 }

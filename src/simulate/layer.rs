@@ -309,7 +309,7 @@ pub(super) fn figures(
 ) -> Result<(Figures, MemoryRun), SimulateError> {
     let array = &*with_fused(work, array).map_err(SimulateError::overflow(work))?;
     let time = |memory: &MemoryRun| memory.cycles as f64 / (unit.clock.value.value() * 1e6);
-    let widths = (work.weight_bits, work.activation_bits);
+    let widths = (work.weight_bits, work.activation_bits.operand);
     let spent = |memory: &MemoryRun| energy::energy(profile, layout, widths, array, memory, time(memory));
     let mut memory = memory::run(work, array, &profile.memories, layout, &unit.name)?;
     if let Some(Mapping::Searched(pick)) = work.mapping {
@@ -352,6 +352,13 @@ pub(super) fn settle(
     found: &Found,
 ) -> Result<Settled, SimulateError> {
     let model = engine::model(&unit.kind);
+    if work.activation_bits.operand > profile.activation_bits && !model.follows_activation_width() {
+        return Err(SimulateError::Unsupported {
+            layer: work.name.into(),
+            engine: unit.name.clone(),
+            message: "multiplies activations no wider than the profile's `activation-bits`; lower the layer's `activation-bits`",
+        });
+    }
     let around = |array: ArrayRun| {
         let (figures, memory) = figures(work, profile, layout, unit, &array)?;
         Ok(Settled {
@@ -412,7 +419,7 @@ pub(super) fn settle(
     };
     let mut least = pick.weigh(first.figures.seconds, &first.figures.energy);
     let first = first.array.spatial;
-    let widths = (work.weight_bits, work.activation_bits);
+    let widths = (work.weight_bits, work.activation_bits.operand);
     let mut candidates: Vec<(f64, Spatial)> = Vec::new();
     for other in room.all().filter(|other| *other != first) {
         // a count that overflows is no candidate
@@ -457,7 +464,7 @@ fn with_fused<'a>(work: &LayerWork, array: &'a ArrayRun) -> Result<Cow<'a, Array
         return Ok(Cow::Borrowed(array));
     };
     let nest = &work.nest;
-    let bits = |elements: u64| product(&[nest.n, elements, work.activation_bits.into()]);
+    let bits = |elements: u64| product(&[nest.n, elements, fused.added_bits.into()]);
     let mut run = array.clone();
     let made = product(&[nest.g, nest.k, nest.p, nest.q])?;
     let finished = u128::from(array.bits.outputs_written.saturating_sub(array.bits.outputs_read));

@@ -24,13 +24,14 @@ mod memory;
 mod moving;
 mod network;
 mod spatial;
+mod stored;
 mod work;
 
 pub use area::{AreaBreakdown, area};
 pub use cost::{Causes, EnergyBreakdown, LayerCost, RowUse, StoredBits, Traffic};
 pub use engine::{
     Accesses, ArrayBits, ArrayRun, Folds, LoopForm, RowStationaryMapping, SliceEntries, Transfers,
-    nm_products, row_wise_products, slice_entries,
+    follows_activation_width, nm_products, row_wise_products, slice_entries,
 };
 pub use error::SimulateError;
 pub use estimator::{Estimator, Total};
@@ -45,4 +46,4 @@ pub use network::{
     network_fused, work_of,
 };
 pub use spatial::Spatial;
-pub use work::{Fused, LayerWork, Mapping, Weights};
+pub use work::{ActivationBits, Fused, LayerWork, Mapping, Weights};

@@ -4,7 +4,8 @@ use super::error::SimulateError;
 use super::fusion::Step;
 use super::layer::{LayerOutcome, find, finish};
 use super::memory::{Layout, Moves, stream};
-use super::work::{LayerWork, Weights};
+use super::stored::StoredWidths;
+use super::work::{ActivationBits, LayerWork, Weights};
 use crate::hardware::{Engine, Profile};
 use crate::network::{Layer, LayerId, LoopNest, Network, Op};
 use crate::units::{Overflow, add, product};
@@ -21,21 +22,21 @@ pub(super) fn moving(
     batch: u64,
     step: &Step,
     in_dram: &BTreeSet<LayerId>,
+    widths: &StoredWidths,
 ) -> Result<LayerOutcome, SimulateError> {
     let at = network.layer(step.head);
     let overflow = |Overflow| SimulateError::Overflow {
         layer: at.name.clone(),
     };
-    let act = profile.activation_bits;
     let bits = |layer: &Layer, width: u32| {
         product(&[batch, layer.output.elements() as u64, width.into()]).map_err(overflow)
     };
     let mut moves = Moves::default();
     for source in &step.reads {
         let place = &mut moves.inputs[usize::from(!in_dram.contains(source))];
-        *place = add(*place, bits(network.layer(*source), act)?).map_err(overflow)?;
+        *place = add(*place, bits(network.layer(*source), widths.of(*source))?).map_err(overflow)?;
     }
-    moves.outputs[usize::from(!in_dram.contains(&step.makes))] = bits(at, act)?;
+    moves.outputs[usize::from(!in_dram.contains(&step.makes))] = bits(at, widths.of(step.makes))?;
     if matches!(at.op, Op::Embedding { .. }) {
         moves.weights = bits(at, profile.weight_bits)?;
     }
@@ -73,7 +74,7 @@ fn nothing<'a>(name: &'a str, profile: &Profile) -> LayerWork<'a> {
         },
         weights: Weights::Density(1.0),
         weight_bits: profile.weight_bits,
-        activation_bits: profile.activation_bits,
+        activation_bits: ActivationBits::all(profile.activation_bits),
         activation_density: 1.0,
         output_density: 1.0,
         input_elements: 0,

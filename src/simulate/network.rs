@@ -7,7 +7,8 @@ use super::estimator::Total;
 use super::fusion::{Fusion, Step, Steps, fuse, fuse_but, maker, origins};
 use super::layer::{Figures, LayerOutcome, Pick, interval, layer_known, layer_on, layer_on_known};
 use super::moving::moving;
-use super::work::{Fused, LayerWork, Mapping, Weights};
+use super::stored::{StoredWidths, Tensors};
+use super::work::{ActivationBits, Fused, LayerWork, Mapping, Weights};
 use crate::compression::Target;
 use crate::compression::precision::Precision;
 use crate::hardware::{MemoryKind, Profile, TensorKind};
@@ -24,6 +25,9 @@ pub struct LayerSetting<'a> {
     pub weight_bits: u32,
     /// Portion of its inputs that are not zero, in (0, 1].
     pub activation_density: f64,
+    /// Bits at which its inputs are multiplied, and stored unless another layer reads them wider; `None` is the
+    /// profile's width.
+    pub activation_bits: Option<u32>,
     /// The mapping to run, see [`LayerWork::mapping`].
     pub mapping: Option<Mapping>,
 }
@@ -42,6 +46,7 @@ impl LayerSetting<'_> {
             weights: Weights::Density(target.density),
             weight_bits,
             activation_density: 1.0,
+            activation_bits: target.activation_bits.map(u32::from),
             mapping: None,
         }
     }
@@ -239,11 +244,14 @@ impl Job<'_, '_> {
     /// The steps one after another.
     fn run(&self, steps: &Steps, fusion: Fusion) -> Result<NetworkCost, Box<Stopped>> {
         let network = self.network;
+        let widths = Tensors::of(network).bits(network, self.profile, self.setting);
         let Residency {
             multiplying,
             all_sources,
             mut in_dram,
-        } = residency_of(network, self.profile, self.batch, steps, fusion);
+        } = residency_of(network, self.profile, self.batch, steps, fusion, &|id| {
+            widths.of(id)
+        });
         let density = |id| (self.setting)(network.layer(id)).activation_density;
         let mut all_readers: BTreeMap<LayerId, Vec<LayerId>> = BTreeMap::new();
         for (&reader, sources) in multiplying.iter().zip(&all_sources) {
@@ -267,7 +275,12 @@ impl Job<'_, '_> {
                     .map(|&reader| density(reader))
                     .reduce(f64::max)
                     .unwrap_or(1.0),
-                fused: (!step.fused.is_empty()).then(|| behind(network, step, &in_dram)),
+                input_bits: at
+                    .inputs
+                    .first()
+                    .map_or(self.profile.activation_bits, |&id| widths.of(id)),
+                output_bits: widths.of(step.makes),
+                fused: (!step.fused.is_empty()).then(|| behind(network, step, &in_dram, &widths)),
             };
             let work = work_of(network, at, self.profile, self.batch, (self.setting)(at), around);
             let mut known = None;
@@ -279,7 +292,7 @@ impl Job<'_, '_> {
                         None => layer_known(work, self.profile, self.pick, self.found),
                     }
                 }
-                None => moving(network, self.profile, self.batch, step, &in_dram),
+                None => moving(network, self.profile, self.batch, step, &in_dram, &widths),
             };
             match outcome {
                 Ok(outcome) => {
@@ -324,12 +337,13 @@ impl Job<'_, '_> {
 }
 
 /// What is fused behind a step's head.
-fn behind(network: &Network, step: &Step, in_dram: &BTreeSet<LayerId>) -> Fused {
+fn behind(network: &Network, step: &Step, in_dram: &BTreeSet<LayerId>, widths: &StoredWidths) -> Fused {
     let elements = |id: LayerId| network.layer(id).output.elements() as u64;
     let mut fused = Fused {
         leaves: elements(step.makes),
         added_from_dram: 0,
         added_on_chip: 0,
+        added_bits: step.added.iter().map(|&id| widths.of(id)).max().unwrap_or(1),
     };
     for &operand in &step.added {
         if in_dram.contains(&operand) {
@@ -403,24 +417,42 @@ impl Residency {
     }
 }
 
+/// The bits that features between layers may take on chip.
+pub(super) fn room(profile: &Profile) -> u64 {
+    [TensorKind::Inputs, TensorKind::Outputs]
+        .map(|t| largest_buffer(profile, t) / 2)
+        .into_iter()
+        .min()
+        .unwrap_or(0)
+}
+
+/// Whether what a layer makes, for a batch, takes more than that.
+pub(super) fn too_large(layer: &Layer, batch: u64, bits: u32, room: u64) -> bool {
+    let size = product(&[batch, layer.output.elements() as u64, bits.into()]);
+    !size.is_ok_and(|bits| bits <= room)
+}
+
 /// What is too large to stay on chip goes to DRAM, as the network's own input and output do.
 pub(super) fn residency(network: &Network, profile: &Profile, batch: u64) -> Residency {
+    let bits = |_| profile.activation_bits;
     residency_of(
         network,
         profile,
         batch,
         &fuse(network, Fusion::Ideal),
         Fusion::Ideal,
+        &bits,
     )
 }
 
-/// [`residency`] of the tensors that steps make.
+/// [`residency`] of the tensors that steps make, at the bits of an element of each.
 fn residency_of(
     network: &Network,
     profile: &Profile,
     batch: u64,
     steps: &Steps,
     fusion: Fusion,
+    bits: &dyn Fn(LayerId) -> u32,
 ) -> Residency {
     let multiplying: Vec<LayerId> = network
         .layers()
@@ -428,19 +460,8 @@ fn residency_of(
         .map(|(id, _)| id)
         .collect();
     let all_sources: Vec<Vec<LayerId>> = multiplying.iter().map(|&id| sources(network, id)).collect();
-    let room = [TensorKind::Inputs, TensorKind::Outputs]
-        .map(|t| largest_buffer(profile, t) / 2)
-        .into_iter()
-        .min()
-        .unwrap_or(0);
-    let too_large = |id: &LayerId| {
-        let size = product(&[
-            batch,
-            network.layer(*id).output.elements() as u64,
-            u64::from(profile.activation_bits),
-        ]);
-        !size.is_ok_and(|bits| bits <= room)
-    };
+    let room = room(profile);
+    let too_large = |id: &LayerId| too_large(network.layer(*id), batch, bits(*id), room);
     let mut in_dram = BTreeSet::from([network.input()]);
     if fusion == Fusion::Ideal {
         in_dram.extend(origins(network, network.output()));
@@ -467,6 +488,10 @@ pub struct Surroundings {
     pub output_to_dram: bool,
     /// The portion of its outputs that are not zero, as the layers that read them see it.
     pub output_density: f64,
+    /// Bits of an input in the memories: the widest that any of its readers multiplies.
+    pub input_bits: u32,
+    /// Bits of an output in the memories.
+    pub output_bits: u32,
     /// What is fused behind it.
     pub fused: Option<Fused>,
 }
@@ -486,7 +511,11 @@ pub fn work_of<'a>(
         nest: layer.nest?.batch(batch),
         weights: setting.weights,
         weight_bits: setting.weight_bits,
-        activation_bits: profile.activation_bits,
+        activation_bits: ActivationBits::of(
+            profile,
+            setting.activation_bits.unwrap_or(profile.activation_bits),
+            [around.input_bits, around.output_bits],
+        ),
         activation_density: setting.activation_density,
         input_elements: layer
             .inputs

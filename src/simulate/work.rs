@@ -5,6 +5,7 @@ use super::layer::Pick;
 use super::memory::Tiling;
 use super::spatial::Spatial;
 use crate::compression::Mask;
+use crate::hardware::Profile;
 use crate::network::LoopNest;
 
 /// The weights of a layer, as far as they are known.
@@ -73,6 +74,44 @@ impl From<Tiling> for Mapping {
     }
 }
 
+/// Bits of a layer's activations, each at least 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ActivationBits {
+    /// Of an input as the array multiplies it.
+    pub operand: u32,
+    /// Of an input as memories hold it: the widest that any of its readers multiplies.
+    pub input: u32,
+    /// Of an output as memories hold it.
+    pub output: u32,
+    /// Of a partial sum on its way between array and buffer.
+    pub partial_sum: u32,
+}
+
+impl ActivationBits {
+    /// All of one width.
+    #[must_use]
+    pub const fn all(bits: u32) -> Self {
+        Self {
+            operand: bits,
+            input: bits,
+            output: bits,
+            partial_sum: bits,
+        }
+    }
+
+    /// Inputs multiplied at `operand` bits, of features that are stored at `input` and `output` bits. Partial sums
+    /// keep the profile's width, whatever their operands lose, and are no narrower than what they end in.
+    #[must_use]
+    pub fn of(profile: &Profile, operand: u32, [input, output]: [u32; 2]) -> Self {
+        Self {
+            operand,
+            input,
+            output,
+            partial_sum: profile.activation_bits.max(operand).max(output),
+        }
+    }
+}
+
 /// What is fused behind a layer. The layer's own outputs are not stored: what leaves the chain is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fused {
@@ -82,6 +121,8 @@ pub struct Fused {
     pub added_from_dram: u64,
     /// Those that lie on chip.
     pub added_on_chip: u64,
+    /// Bits of one of them, the widest of all.
+    pub added_bits: u32,
 }
 
 /// One layer that multiplies.
@@ -95,8 +136,8 @@ pub struct LayerWork<'a> {
     pub weights: Weights<'a>,
     /// Bits of a stored weight.
     pub weight_bits: u32,
-    /// Bits of an activation.
-    pub activation_bits: u32,
+    /// Bits of its inputs, outputs and partial sums.
+    pub activation_bits: ActivationBits,
     /// Portion of input activations that are not zero.
     pub activation_density: f64,
     /// Portion of outputs that are not zero, as DRAM sees them.

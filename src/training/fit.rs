@@ -134,7 +134,7 @@ pub fn measure(
     samples: &Samples,
     batch: usize,
 ) -> Result<Measured, TrainingError> {
-    let elements = check(samples, batch)?;
+    let elements = elements_of(samples, batch)?;
     let (mut right, mut loss) = (0u64, 0.0);
     for (inputs, labels) in samples
         .inputs
@@ -166,7 +166,7 @@ pub fn logits(
     samples: &Samples,
     batch: usize,
 ) -> Result<Vec<f32>, TrainingError> {
-    let elements = check(samples, batch)?;
+    let elements = elements_of(samples, batch)?;
     let mut outputs = Vec::new();
     for inputs in samples.inputs.chunks(batch * elements) {
         outputs.extend(executor.infer(inputs, inputs.len() / elements)?);
@@ -186,7 +186,7 @@ fn largest(values: &[f32]) -> usize {
 }
 
 /// Elements of a sample, when the samples are whole and there are some.
-fn check(samples: &Samples, batch: usize) -> Result<usize, TrainingError> {
+pub(super) fn elements_of(samples: &Samples, batch: usize) -> Result<usize, TrainingError> {
     if batch == 0 {
         return Err(TrainingError::Option {
             option: "batch",
@@ -234,7 +234,7 @@ impl<'a> Batches<'a> {
         teacher: Option<&'a [f32]>,
         options: &FitOptions,
     ) -> Result<Self, TrainingError> {
-        let elements = check(samples, options.batch)?;
+        let elements = elements_of(samples, options.batch)?;
         let fail = |option, message: &str| {
             Err(TrainingError::Option {
                 option,

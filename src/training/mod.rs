@@ -3,6 +3,7 @@
 
 pub mod data;
 
+mod activity;
 mod choose;
 mod dense;
 mod executor;
@@ -14,6 +15,7 @@ mod schedule;
 mod snapshot;
 mod sparse;
 
+pub use activity::{LayerActivity, input_activity};
 pub use choose::executor_for;
 pub use dense::DenseExecutor;
 pub use executor::{Executor, Loss, Step, TrainingError};

@@ -8,7 +8,7 @@ use cosparse::hardware::{
     Partition, Profile, SiliconArea, Slices, Sourced, Synchronisation, Systolic, TensorKind,
 };
 use cosparse::network::LoopNest;
-use cosparse::simulate::{LayerWork, Weights};
+use cosparse::simulate::{ActivationBits, LayerWork, Weights};
 use cosparse::units::{Area, Capacity, Energy, Frequency, Power};
 use proptest::test_runner::{Config as ProptestConfig, FileFailurePersistence};
 use rand::{RngExt, SeedableRng};
@@ -170,7 +170,7 @@ pub(crate) fn work(nest: LoopNest, weights: Weights<'_>) -> LayerWork<'_> {
         nest,
         weights,
         weight_bits: 16,
-        activation_bits: 16,
+        activation_bits: ActivationBits::all(16),
         activation_density: 1.0,
         input_elements: nest.g * nest.c * map[0] * map[1],
         output_elements: nest.g * nest.k * nest.p * nest.q,

@@ -3,7 +3,7 @@
 use super::{Row, Study, Tolerance};
 use cosparse::network::Workload;
 use cosparse::simulate::break_even::{Curve, Pair, curve};
-use cosparse::simulate::{LayerWork, Weights};
+use cosparse::simulate::{ActivationBits, LayerWork, Weights};
 
 /// Bar heights of Fig. 4 at 10 to 90 % pruned, read to ±0.02.
 const FIGURE_4: [f64; 9] = [0.06, 0.20, 0.33, 0.52, 0.79, 1.17, 1.88, 3.02, 6.56];
@@ -54,7 +54,7 @@ fn conv4(portions: &[f64]) -> Curve {
         nest: layer.nest.expect("a convolution multiplies"),
         weights: Weights::Density(1.0),
         weight_bits: profile.weight_bits,
-        activation_bits: profile.activation_bits,
+        activation_bits: ActivationBits::all(profile.activation_bits),
         activation_density: 1.0,
         input_elements: 0,
         output_elements: 0,

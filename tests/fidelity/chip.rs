@@ -3,7 +3,7 @@
 use cosparse::document::Source;
 use cosparse::hardware::{Profile, TensorKind, zoo};
 use cosparse::network::Workload;
-use cosparse::simulate::{LayerCost, LayerWork, Mappings, Weights};
+use cosparse::simulate::{ActivationBits, LayerCost, LayerWork, Mappings, Weights};
 
 pub(crate) const LAYERS: [&str; 5] = ["conv1", "conv2", "conv3", "conv4", "conv5"];
 /// Portions of zeros in the inputs of the layers, and as many in what the last one writes as in what it reads.
@@ -37,7 +37,7 @@ pub(crate) fn each_layer(mut each: impl FnMut(usize, &LayerWork)) {
             nest: layer.nest.expect("multiplies").batch(4),
             weights: Weights::Density(1.0),
             weight_bits: 16,
-            activation_bits: 16,
+            activation_bits: ActivationBits::all(16),
             activation_density: 1.0 - ZEROS[i],
             output_density: 1.0 - ZEROS[i + 1],
             input_elements: input.output.elements() as u64,

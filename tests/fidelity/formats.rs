@@ -3,7 +3,7 @@
 use super::common::{buffer, dram, engine, gemm, profile, random_mask, slices, work};
 use cosparse::compression::encoding::Encoding;
 use cosparse::hardware::{EngineKind, Profile, Slices, TensorKind};
-use cosparse::simulate::{LayerWork, Weights, layer_on};
+use cosparse::simulate::{ActivationBits, LayerWork, Weights, layer_on};
 
 pub(crate) const DENSITIES: [f64; 8] = [0.01, 0.02, 0.04, 0.08, 0.1, 0.2, 0.4, 0.8];
 
@@ -43,7 +43,7 @@ pub(crate) fn at(profile: &Profile, engine: usize, density: f64) -> (u64, f64) {
     let mask = random_mask(128, 128, density, 7);
     let layer = LayerWork {
         weight_bits: 8,
-        activation_bits: 8,
+        activation_bits: ActivationBits::all(8),
         activation_density: density,
         ..work(gemm(128, 128, 128), Weights::Pattern(&mask))
     };

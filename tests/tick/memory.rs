@@ -188,8 +188,9 @@ impl Machine<'_> {
     fn tiles(&self, tiling: Tiling) -> Vec<Tile> {
         let nest = &self.work.nest;
         let (channels, rows) = (nest.g * nest.k, nest.n * nest.p);
-        let act = u64::from(self.work.activation_bits);
-        let (input, output) = (self.work.input_elements * act, self.work.output_elements * act);
+        let bits = self.work.activation_bits;
+        let input = self.work.input_elements * u64::from(bits.input);
+        let output = self.work.output_elements * u64::from(bits.output);
         let mut order = Vec::new();
         let (blocks_k, blocks_r) = (channels.div_ceil(tiling.channels), rows.div_ceil(tiling.rows));
         match tiling.order {

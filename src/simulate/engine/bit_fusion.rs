@@ -26,7 +26,8 @@ fn rounded(bits: u32) -> Option<u64> {
 
 impl ArrayEngine for BitFusion {
     fn run(&self, work: &LayerWork, _: Option<&Mask>, name: &str) -> Result<ArrayRun, SimulateError> {
-        let (Some(weight), Some(activation)) = (rounded(work.weight_bits), rounded(work.activation_bits))
+        let (Some(weight), Some(activation)) =
+            (rounded(work.weight_bits), rounded(work.activation_bits.operand))
         else {
             return Err(SimulateError::Unsupported {
                 layer: work.name.into(),
@@ -44,6 +45,10 @@ impl ArrayEngine for BitFusion {
     }
 
     fn splits(&self) -> bool {
+        true
+    }
+
+    fn follows_activation_width(&self) -> bool {
         true
     }
 
@@ -85,8 +90,13 @@ fn run(
         fill_drain: cycles - streaming,
         ..Causes::default()
     };
-    let sums = product(&[gemm.groups, gemm.m, gemm.n, u64::from(work.activation_bits)])?;
+    let outputs = product(&[gemm.groups, gemm.m, gemm.n])?;
+    let finished = mul(outputs, work.activation_bits.output.into())?;
+    // of all row folds but the first
+    let sums = product(&[outputs, row_folds - 1, work.activation_bits.partial_sum.into()])?;
     let weights = product(&[work.nest.weights(), weight])?;
+    // the bricks take whole operands; what is stored wider is read as it is
+    let input = activation.max(work.activation_bits.input.into());
     Ok(ArrayRun {
         cycles,
         causes,
@@ -100,9 +110,9 @@ fn run(
         bits: ArrayBits {
             weights: mul(weights, diagonal.copies(gemm.m))?,
             indices: 0,
-            inputs: product(&[gemm.groups, gemm.m, gemm.k, col_folds, activation])?,
-            outputs_written: mul(sums, row_folds)?,
-            outputs_read: mul(sums, row_folds - 1)?,
+            inputs: product(&[gemm.groups, gemm.m, gemm.k, col_folds, input])?,
+            outputs_written: add(sums, finished)?,
+            outputs_read: sums,
         },
         peak: fit(rate.div_ceil(passes.into()))?,
         spatial: split,

@@ -19,7 +19,7 @@ use crate::units::{Overflow, add, mul, product};
 
 impl ArrayEngine for BitSerial {
     fn run(&self, work: &LayerWork, _: Option<&Mask>, name: &str) -> Result<ArrayRun, SimulateError> {
-        let message = if work.weight_bits > 16 || work.activation_bits > 16 {
+        let message = if work.weight_bits > 16 || work.activation_bits.operand > 16 {
             "multiplies at most 16 bits by 16 bits; quantise weights and activations to 16 bits or fewer"
         } else if [self.rows, self.cols, self.lanes].contains(&0) {
             "needs at least one row, column and lane; mend the profile"
@@ -41,6 +41,10 @@ impl ArrayEngine for BitSerial {
         true
     }
 
+    fn follows_activation_width(&self) -> bool {
+        self.serial == SerialOperand::Activations
+    }
+
     fn pes(&self) -> u64 {
         u64::from(self.rows) * u64::from(self.cols)
     }
@@ -49,9 +53,9 @@ impl ArrayEngine for BitSerial {
 fn run(engine: BitSerial, work: &LayerWork, split: Spatial) -> Result<ArrayRun, Overflow> {
     let gemm = work.nest.gemm();
     let [rows, cols, lanes] = [engine.rows, engine.cols, engine.lanes].map(u64::from);
-    let (weight_bits, act) = (u64::from(work.weight_bits), u64::from(work.activation_bits));
+    let weight_bits = u64::from(work.weight_bits);
     let bits = match engine.serial {
-        SerialOperand::Activations => act,
+        SerialOperand::Activations => work.activation_bits.operand.into(),
         SerialOperand::Weights => weight_bits,
     };
     let diagonal = Diagonal::new(&work.nest, split);
@@ -81,8 +85,14 @@ fn run(engine: BitSerial, work: &LayerWork, split: Spatial) -> Result<ArrayRun, 
         bits: ArrayBits {
             weights: mul(stored, columns)?,
             indices: 0,
-            inputs: product(&[gemm.groups, gemm.m, gemm.k, blocks, act])?,
-            outputs_written: product(&[gemm.groups, gemm.m, gemm.n, act])?,
+            inputs: product(&[
+                gemm.groups,
+                gemm.m,
+                gemm.k,
+                blocks,
+                work.activation_bits.input.into(),
+            ])?,
+            outputs_written: product(&[gemm.groups, gemm.m, gemm.n, work.activation_bits.output.into()])?,
             outputs_read: 0,
         },
         peak: products.div_ceil(bits.max(1)),

@@ -141,7 +141,8 @@ fn run(array: DotProduct, work: &LayerWork, split: Spatial) -> Result<ArrayRun, 
     let positions = product(&[nest.n, nest.p, nest.q])?;
     let output_tiles = positions.div_ceil(array.accumulators.into());
     let kernel_tiles = nest.k.div_ceil(share(array, nest, split)[0]);
-    let (weight_bits, act) = (u64::from(work.weight_bits), u64::from(work.activation_bits));
+    let weight_bits = u64::from(work.weight_bits);
+    let [input, output] = [work.activation_bits.input, work.activation_bits.output].map(u64::from);
     let taps = mul(nest.r, nest.s)?;
     Ok(ArrayRun {
         cycles: add(streaming, waiting)?,
@@ -163,8 +164,8 @@ fn run(array: DotProduct, work: &LayerWork, split: Spatial) -> Result<ArrayRun, 
             weights: product(&[nest.weights(), output_tiles, weight_bits])?,
             indices: 0,
             // a position's channels are read once for all kernels of a tile, again at each kernel place
-            inputs: product(&[nest.g, kernel_tiles, taps, nest.c, positions, act])?,
-            outputs_written: product(&[nest.g, nest.k, positions, act])?,
+            inputs: product(&[nest.g, kernel_tiles, taps, nest.c, positions, input])?,
+            outputs_written: product(&[nest.g, nest.k, positions, output])?,
             outputs_read: 0,
         },
         peak,
@@ -176,7 +177,7 @@ fn run(array: DotProduct, work: &LayerWork, split: Spatial) -> Result<ArrayRun, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulate::Weights;
+    use crate::simulate::{ActivationBits, Weights};
 
     /// 2 kernels × 2 channels, 3 accumulators, 1 weight a cycle. K = 2, C = 3, 4 positions, 1×1: output tiles of 3 and
     /// 1, channel tiles of 2 and 1. Steps (positions, load): (3, 4), (3, 2), (1, 4), (1, 2). The first load takes 4,
@@ -207,7 +208,7 @@ mod tests {
             nest,
             weights: Weights::Density(1.0),
             weight_bits: 8,
-            activation_bits: 8,
+            activation_bits: ActivationBits::all(8),
             activation_density: 1.0,
             output_density: 1.0,
             input_elements: 12,

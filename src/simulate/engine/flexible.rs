@@ -367,7 +367,13 @@ impl<'a> Run<'a> {
         } else {
             0
         };
-        let act = u64::from(work.activation_bits);
+        let [input, output, sum] = [
+            work.activation_bits.input,
+            work.activation_bits.output,
+            work.activation_bits.partial_sum,
+        ]
+        .map(u64::from);
+        let sums = product(&[self.read, sum])?;
         let weights = product(&[self.weights, work.weight_bits.into()])?;
         Ok(ArrayRun {
             cycles: self.causes.total()?,
@@ -383,9 +389,9 @@ impl<'a> Run<'a> {
             bits: ArrayBits {
                 weights,
                 indices: index,
-                inputs: fit(u128::from(self.inputs) * u128::from(self.positions) * u128::from(act))?,
-                outputs_written: product(&[self.written, act])?,
-                outputs_read: product(&[self.read, act])?,
+                inputs: fit(u128::from(self.inputs) * u128::from(self.positions) * u128::from(input))?,
+                outputs_written: add(sums, product(&[self.written - self.read, output])?)?,
+                outputs_read: sums,
             },
             peak,
             spatial: Spatial::groups(self.at_once),

@@ -150,6 +150,13 @@ pub(super) trait ArrayEngine {
         Ok(None)
     }
 
+    /// Whether narrower activations take fewer cycles, and wider ones than the profile's more: units that compose
+    /// their operands, or take activations bit by bit. Others multiply at the profile's width, and narrower
+    /// activations save energy and traffic alone.
+    fn follows_activation_width(&self) -> bool {
+        false
+    }
+
     /// PEs of the array.
     fn pes(&self) -> u64;
 
@@ -165,6 +172,13 @@ pub(super) trait ArrayEngine {
             .collect();
         vec![format!("array cycles = {} = {}", parts.join(" + "), array.cycles)]
     }
+}
+
+/// Whether an engine's cycles follow the width of activations, so that it also takes those that are wider than its
+/// profile's. Others multiply at the profile's width whatever a layer's is.
+#[must_use]
+pub fn follows_activation_width(kind: &EngineKind) -> bool {
+    model(kind).follows_activation_width()
 }
 
 /// The model of an engine.

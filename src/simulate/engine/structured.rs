@@ -195,7 +195,7 @@ fn run(engine: Structured, work: &LayerWork, alive: u64, split: Spatial) -> Resu
     };
     let stored = product(&[gemm.groups, gemm.n, slots])?;
     let read = mul(stored, columns)?;
-    let act = u64::from(work.activation_bits);
+    let [input, output] = [work.activation_bits.input, work.activation_bits.output].map(u64::from);
     Ok(ArrayRun {
         cycles: add(streaming, latency)?,
         causes,
@@ -210,8 +210,8 @@ fn run(engine: Structured, work: &LayerWork, alive: u64, split: Spatial) -> Resu
         bits: ArrayBits {
             weights: product(&[read, work.weight_bits.into()])?,
             indices: product(&[read, index])?,
-            inputs: product(&[gemm.groups, gemm.m, gemm.k, blocks, act])?,
-            outputs_written: fit(u128::from(product(&[gemm.groups, gemm.m, gemm.n])?) * u128::from(act))?,
+            inputs: product(&[gemm.groups, gemm.m, gemm.k, blocks, input])?,
+            outputs_written: fit(u128::from(product(&[gemm.groups, gemm.m, gemm.n])?) * u128::from(output))?,
             outputs_read: 0,
         },
         peak,

@@ -30,7 +30,7 @@ use crate::network::LoopNest;
 use crate::simulate::count::fit;
 use crate::simulate::spatial::{self, Room, Spatial};
 use crate::simulate::{Causes, LayerWork, SimulateError, StoredBits};
-use crate::units::{Overflow, add, product};
+use crate::units::{Overflow, add, mul, product};
 
 /// How one matrix product falls onto an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -293,10 +293,11 @@ fn run(array: Systolic, work: &LayerWork, split: Spatial) -> Result<ArrayRun, Ov
         ..Causes::default()
     };
     let words = folds.accesses()?;
-    let (weight_bits, act_bits) = (u64::from(work.weight_bits), u64::from(work.activation_bits));
-    let outputs = product(&[g, words.ofmap_writes, act_bits])?;
+    let weight_bits = u64::from(work.weight_bits);
+    let widths = work.activation_bits;
     // partial sums of all row folds but the first are added to what the folds before left
-    let finished = product(&[g, gemm.m, gemm.n, act_bits])?;
+    let finished = product(&[g, gemm.m, gemm.n])?;
+    let sums = product(&[mul(g, words.ofmap_writes)? - finished, widths.partial_sum.into()])?;
     Ok(ArrayRun {
         cycles,
         causes,
@@ -317,9 +318,9 @@ fn run(array: Systolic, work: &LayerWork, split: Spatial) -> Result<ArrayRun, Ov
         bits: ArrayBits {
             weights: product(&[g, words.filter_reads, diagonal.copies(folds.t), weight_bits])?,
             indices: 0,
-            inputs: product(&[g, words.ifmap_reads, act_bits])?,
-            outputs_written: outputs,
-            outputs_read: outputs - finished,
+            inputs: product(&[g, words.ifmap_reads, widths.input.into()])?,
+            outputs_written: add(sums, mul(finished, widths.output.into())?)?,
+            outputs_read: sums,
         },
         peak,
         spatial: split,
@@ -330,7 +331,7 @@ fn run(array: Systolic, work: &LayerWork, split: Spatial) -> Result<ArrayRun, Ov
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulate::Weights;
+    use crate::simulate::{ActivationBits, Weights};
 
     /// A 2×2 array, E = 3 positions, K = 3 products, F = 2 channels, weight stationary: ceil(3/2) = 2 row folds,
     /// 1 column fold; a fold loads 2 rows of weights and streams 3 positions through 2 + 2 − 1 skewed cycles:
@@ -385,7 +386,7 @@ mod tests {
             nest,
             weights: Weights::Density(1.0),
             weight_bits: 8,
-            activation_bits: 8,
+            activation_bits: ActivationBits::all(8),
             activation_density: 1.0,
             output_density: 1.0,
             input_elements: 18,

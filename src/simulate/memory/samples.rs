@@ -80,7 +80,7 @@ pub(super) fn work(nest: LoopNest, elements: [u64; 2], dram: [bool; 2]) -> Layer
         nest,
         weights: Weights::Density(1.0),
         weight_bits: 8,
-        activation_bits: 8,
+        activation_bits: crate::simulate::ActivationBits::all(8),
         activation_density: 1.0,
         output_density: 1.0,
         input_elements: elements[0],

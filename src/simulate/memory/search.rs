@@ -29,8 +29,8 @@ pub(in crate::simulate) fn least(
 ) -> Result<MemoryRun, Overflow> {
     let has_home = |t: usize| layout.routes[t].home.is_some();
     let once = |t: usize, bits: u64| if has_home(t) { bits } else { 0 };
-    let act = u64::from(work.activation_bits);
-    let outputs = mul(mul(work.nest.n, work.output_elements)?, act)?;
+    let output = u64::from(work.activation_bits.output);
+    let outputs = mul(mul(work.nest.n, work.output_elements)?, output)?;
     let moved = (
         [once(0, array.stored.weights), once(1, array.stored.indices), 0, 0],
         [0, 0, 0, if work.output_to_dram { once(3, outputs) } else { 0 }],

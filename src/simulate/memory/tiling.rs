@@ -68,13 +68,13 @@ pub(super) struct Extents {
 
 impl Extents {
     pub(super) fn new(work: &LayerWork, array: &ArrayRun) -> Result<Self, Overflow> {
-        let act = u128::from(work.activation_bits);
+        let [input, output] = [work.activation_bits.input, work.activation_bits.output].map(u128::from);
         Ok(Self {
             nest: work.nest,
             weights: array.stored.weights,
             indices: array.stored.indices,
-            input: fit(u128::from(work.input_elements) * act)?,
-            output: fit(u128::from(work.output_elements) * act)?,
+            input: fit(u128::from(work.input_elements) * input)?,
+            output: fit(u128::from(work.output_elements) * output)?,
             input_streams: work.input_from_dram,
             output_streams: work.output_to_dram,
             pack: if array.spatial.groups > 1 {
@@ -85,8 +85,8 @@ impl Extents {
             spatial: array.spatial,
             added: match work.fused {
                 Some(fused) => [
-                    fit(u128::from(fused.added_from_dram) * act)?,
-                    fit(u128::from(fused.added_on_chip) * act)?,
+                    fit(u128::from(fused.added_from_dram) * u128::from(fused.added_bits))?,
+                    fit(u128::from(fused.added_on_chip) * u128::from(fused.added_bits))?,
                 ],
                 None => [0; 2],
             },

@@ -87,6 +87,12 @@ impl<T: Float> Engine<T> {
         Ok(&self.values[self.plan.output])
     }
 
+    /// The layers that multiply, in order, with what each read as its first input in the last forward pass.
+    pub(super) fn operands(&self) -> impl Iterator<Item = (&str, &[T])> {
+        let operands = self.plan.operands.iter();
+        operands.map(|(layer, buffer)| (layer.as_str(), self.values[*buffer].as_slice()))
+    }
+
     /// The outputs of the last forward pass and the place for their derivative, to fill before [`Engine::backward`].
     pub(super) fn output_and_gradient(&mut self) -> (&[T], &mut [T]) {
         let output = self.plan.output;

@@ -105,6 +105,19 @@ impl DenseExecutor {
         })
     }
 
+    /// One pass in evaluation mode over all samples at once.
+    pub(super) fn run(&mut self, inputs: &[f32], samples: usize) -> Result<&[f32], TrainingError> {
+        self.check(inputs, samples)?;
+        let values: Vec<&[f32]> = self.parameters.list.iter().map(|p| p.values.as_slice()).collect();
+        self.engine.forward(&values, inputs, samples, false, 0)
+    }
+
+    /// The layers that multiply, in order, with what each read as its first input in the last pass; the order of its
+    /// elements is the executor's own.
+    pub(super) fn operands(&self) -> impl Iterator<Item = (&str, &[f32])> {
+        self.engine.operands()
+    }
+
     fn check(&self, inputs: &[f32], samples: usize) -> Result<(), TrainingError> {
         let want = samples * self.engine.input_len();
         if inputs.len() == want {
@@ -193,11 +206,10 @@ impl Executor for DenseExecutor {
 
     fn infer(&mut self, inputs: &[f32], samples: usize) -> Result<Vec<f32>, TrainingError> {
         self.check(inputs, samples)?;
-        let values: Vec<&[f32]> = self.parameters.list.iter().map(|p| p.values.as_slice()).collect();
         let mut outputs = Vec::with_capacity(samples * self.engine.output_len());
         for inputs in inputs.chunks(INFERENCE_BATCH * self.engine.input_len()) {
             let samples = inputs.len() / self.engine.input_len();
-            outputs.extend_from_slice(self.engine.forward(&values, inputs, samples, false, 0)?);
+            outputs.extend_from_slice(self.run(inputs, samples)?);
         }
         Ok(outputs)
     }

@@ -42,6 +42,8 @@ pub(super) struct Plan<T> {
     pub(super) buffers: Vec<Buffer>,
     pub(super) input: usize,
     pub(super) output: usize,
+    /// The layers that multiply, each with the buffer of its first input.
+    pub(super) operands: Vec<(String, usize)>,
 }
 
 /// The order of a sample's elements.
@@ -68,6 +70,7 @@ impl<T: Float> Plan<T> {
             buffers: Vec::new(),
             input: 0,
             output: 0,
+            operands: Vec::new(),
         };
         let places = network
             .layers()
@@ -122,6 +125,9 @@ impl<T: Float> Plan<T> {
                 continue;
             }
             let op = operator(layer, place, &shapes, layout).ok_or_else(|| fail("its shapes do not fit"))?;
+            if layer.nest.is_some() {
+                plan.operands.push((layer.name.clone(), inputs[0]));
+            }
             let output = plan.push(&layer.name, op, inputs, range, layer.output.elements());
             // a global average leaves one axis, so both layouts are the same
             tensors[id.index()] = Tensor::holding(output, layout, &layer.output.0);

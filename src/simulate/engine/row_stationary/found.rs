@@ -3,7 +3,7 @@
 use super::mapping::{Misfit, RowStationaryMapping};
 use crate::hardware::RowStationary;
 use crate::network::LoopNest;
-use crate::simulate::LayerWork;
+use crate::simulate::{ActivationBits, LayerWork};
 use std::sync::{Mutex, PoisonError};
 
 /// What a search depends on: the array, and of a layer its loops, the sizes and places of its features, and their
@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 struct Key {
     engine: RowStationary,
     nest: LoopNest,
-    activation_bits: u32,
+    activation_bits: ActivationBits,
     elements: [u64; 2],
     in_dram: [bool; 2],
 }
@@ -93,7 +93,7 @@ mod tests {
                 nest: LoopNest { n: 1, g: 1, k, c, p, q: 2, r: kernel, s: kernel, stride: [1; 2], dilation: [1; 2] },
                 weights: Weights::Density(density),
                 weight_bits,
-                activation_bits: bits,
+                activation_bits: ActivationBits::all(bits),
                 activation_density: density,
                 output_density: density,
                 input_elements: elements.0,

@@ -105,18 +105,22 @@ impl Banks {
         let nest = &work.nest;
         let RowStationaryMapping { m, n, e, q, r, g, .. } = *mapping;
         let bank = engine.bank.bits();
-        let act = u64::from(work.activation_bits);
-        let mut psums = product(&[g, m, n, e, nest.q, act])?;
+        let widths = work.activation_bits;
+        let [input, output, sum] = [widths.input, widths.output, widths.partial_sum].map(u64::from);
+        let mut psums = product(&[g, m, n, e, nest.q, sum])?;
         if !work.output_to_dram {
-            psums = psums.max(product(&[nest.n, work.output_elements, act])?);
+            psums = psums.max(product(&[nest.n, work.output_elements, output])?);
         }
         let channels = mul(q, r)?.min(nest.c);
-        let mut inputs = product(&[g, n, channels, window_rows(nest, e)?, window_cols(nest)?, act])?;
+        let mut inputs = product(&[g, n, channels, window_rows(nest, e)?, window_cols(nest)?, input])?;
         if !work.input_from_dram {
-            inputs = inputs.max(product(&[nest.n, work.input_elements, act])?);
+            inputs = inputs.max(product(&[nest.n, work.input_elements, input])?);
         }
         if let Some(fused) = work.fused {
-            inputs = add(inputs, product(&[nest.n, fused.added_on_chip, act])?)?;
+            inputs = add(
+                inputs,
+                product(&[nest.n, fused.added_on_chip, fused.added_bits.into()])?,
+            )?;
         }
         Ok(Self {
             psums: psums.div_ceil(bank),

@@ -89,7 +89,10 @@ fn run(
     for moved in words {
         hops = crate::units::add(hops, moved)?;
     }
-    let (weight_bits, act) = (u64::from(work.weight_bits), u64::from(work.activation_bits));
+    let weight_bits = u64::from(work.weight_bits);
+    let widths = work.activation_bits;
+    let sums = product(&[totals.psums_in, widths.partial_sum.into()])?;
+    let finished = product(&[totals.psums_out - totals.psums_in, widths.output.into()])?;
     let gated = if engine.gates_zero_inputs {
         macs - fit(Portion::new(work.activation_density).of_up(macs.into()))?
     } else {
@@ -116,9 +119,9 @@ fn run(
         bits: ArrayBits {
             weights: product(&[totals.weights, weight_bits])?,
             indices: 0,
-            inputs: product(&[totals.inputs, act])?,
-            outputs_written: product(&[totals.psums_out, act])?,
-            outputs_read: product(&[totals.psums_in, act])?,
+            inputs: product(&[totals.inputs, widths.input.into()])?,
+            outputs_written: crate::units::add(sums, finished)?,
+            outputs_read: sums,
         },
         peak,
         spatial: Spatial::ONE,
@@ -161,9 +164,10 @@ fn transfers(
     totals: &Totals,
 ) -> Result<Transfers, Overflow> {
     let [weights, inputs, outputs] = dram_words(work, mapping, totals)?;
-    let act = u64::from(work.activation_bits);
+    let widths = work.activation_bits;
     let weight_bits = product(&[weights, work.weight_bits.into()])?;
-    let (input_bits, output_bits) = (product(&[inputs, act])?, product(&[outputs, act])?);
+    let input_bits = product(&[inputs, widths.input.into()])?;
+    let output_bits = product(&[outputs, widths.output.into()])?;
     let coded = |words: u64, bits: u64, density: f64| match engine.run_length {
         Some(code) => coded_bits(code, words, density).map(|coded| coded.min(bits)),
         None => Ok(bits),

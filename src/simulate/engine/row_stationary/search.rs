@@ -163,7 +163,7 @@ fn largest_m(
         mapping.n,
         mapping.e,
         work.nest.q,
-        work.activation_bits.into(),
+        work.activation_bits.partial_sum.into(),
     ])?;
     let at_once = mapping.p * mapping.t;
     let fits = bits / one / at_once * at_once;

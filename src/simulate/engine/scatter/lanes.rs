@@ -469,7 +469,7 @@ mod tests {
                 nest,
                 weights: Weights::Pattern(&mask),
                 weight_bits: 8,
-                activation_bits: 8,
+                activation_bits: crate::simulate::ActivationBits::all(8),
                 activation_density,
                 input_elements: nest.g * nest.c,
                 output_elements: 1,

@@ -197,7 +197,8 @@ fn finish(layer: &Layer, totals: &Totals) -> Result<ArrayRun, Overflow> {
     let halo = product(&[nest.n, nest.g, nest.k, sums - owned])?;
     let outputs = product(&[nest.n, nest.g, nest.k, nest.p, nest.q])?;
     let index = u64::from(engine.index_bits);
-    let word = u64::from(work.activation_bits) + index;
+    let [input, output] =
+        [work.activation_bits.input, work.activation_bits.output].map(|bits| u64::from(bits) + index);
     let entries = fit(totals.entries)?;
     let stored = StoredBits {
         weights: mul(entries, work.weight_bits.into())?,
@@ -215,8 +216,8 @@ fn finish(layer: &Layer, totals: &Totals) -> Result<ArrayRun, Overflow> {
         bits: ArrayBits {
             weights: mul(stored.weights, nest.n)?,
             indices: mul(stored.indices, nest.n)?,
-            inputs: mul(fit(totals.inputs)?, word)?,
-            outputs_written: mul(fit(written)?, word)?,
+            inputs: mul(fit(totals.inputs)?, input)?,
+            outputs_written: mul(fit(written)?, output)?,
             outputs_read: 0,
         },
         peak,

@@ -255,7 +255,8 @@ pub(super) fn finish(
         slowest: fit(totals.slowest)?,
         total: fit(totals.total)?,
     };
-    let (weight_bits, act_bits) = (u64::from(work.weight_bits), u64::from(work.activation_bits));
+    let weight_bits = u64::from(work.weight_bits);
+    let [input_bits, output_bits] = [work.activation_bits.input, work.activation_bits.output].map(u64::from);
     let entries = fit(totals.entries)?;
     let (stored, useful) = (fit(totals.stored)?, fit(totals.useful)?);
     let index = u128::from(totals.entry_bits);
@@ -279,8 +280,8 @@ pub(super) fn finish(
             indices: fit(u128::from(entries) * index
                 + u128::from(positions) * totals.beside
                 + u128::from(totals.once))?,
-            inputs: product(&[inputs, act_bits])?,
-            outputs_written: product(&[positions, work.nest.g, work.nest.k, act_bits])?,
+            inputs: product(&[inputs, input_bits])?,
+            outputs_written: product(&[positions, work.nest.g, work.nest.k, output_bits])?,
             outputs_read: 0,
         },
         peak,

@@ -868,7 +868,8 @@ fn finish(
         slowest: fit(totals.cycles)?,
         total: fit(totals.cycles)?,
     };
-    let (weight_bits, act_bits) = (u64::from(work.weight_bits), u64::from(work.activation_bits));
+    let weight_bits = u64::from(work.weight_bits);
+    let [input_bits, output_bits] = [work.activation_bits.input, work.activation_bits.output].map(u64::from);
     let (entries, useful, columns) = (fit(totals.entries)?, fit(totals.useful)?, fit(totals.columns)?);
     let stored = fit(held.entries)?;
     let widest = held.widest;
@@ -913,8 +914,8 @@ fn finish(
         bits: ArrayBits {
             weights: product(&[entries, weight_bits])?,
             indices: fit(totals.index + once + to_columns)?,
-            inputs: product(&[columns, act_bits])?,
-            outputs_written: product(&[gemm.m, gemm.groups, gemm.n, act_bits])?,
+            inputs: product(&[columns, input_bits])?,
+            outputs_written: product(&[gemm.m, gemm.groups, gemm.n, output_bits])?,
             outputs_read: 0,
         },
         peak,
