@@ -403,7 +403,13 @@ pub(super) fn run(extents: &Extents, array: &ArrayRun, layout: &Layout, tiling: 
     for (whole, (read, written)) in whole.iter_mut().zip(reads.into_iter().zip(writes)) {
         *whole = read.checked_add(written)?;
     }
-    let end = |extent: u64, size: u64| if extent % size > 0 { extent % size } else { size };
+    let end = |extent: u64, size: u64| {
+        if extent.is_multiple_of(size) {
+            size
+        } else {
+            extent % size
+        }
+    };
     let least = end(channels, tiling.channels) * end(rows, tiling.rows);
     let ports = Ports::new(layout, array.cycles, &whole, least, all);
     let (mut edge, mut weights) = ([None; 4], [None; 2]);
