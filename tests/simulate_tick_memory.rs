@@ -25,6 +25,9 @@ const TENSORS: [TensorKind; 4] = [
     TensorKind::Outputs,
 ];
 
+/// Something that is made better about a memory.
+type Change = Box<dyn Fn(&mut Memory)>;
+
 fn ports() -> impl Strategy<Value = Option<Ports>> {
     prop_oneof![
         Just(None),
@@ -244,7 +247,7 @@ proptest! {
         let here = run(&profile);
         for m in 0..profile.memories.len() {
             let memory = &profile.memories[m];
-            let mut changes: Vec<Box<dyn Fn(&mut Memory)>> = vec![
+            let mut changes: Vec<Change> = vec![
                 Box::new(|m| m.ports = None),
                 Box::new(|m| m.rows = None),
                 Box::new(|m| m.bits_per_cycle.value += 1),

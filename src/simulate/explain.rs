@@ -260,7 +260,7 @@ fn moving(profile: &Profile, cause: &str) -> Vec<(String, Profile)> {
                     continue;
                 };
                 with("a port for each side".into(), &|m| {
-                    m.ports = Some(Ports::Separate)
+                    m.ports = Some(Ports::Separate);
                 });
                 if let Ok(twice) = mul(banks, 2) {
                     with(format!("banks {banks} → {twice}"), &|m| {

@@ -225,9 +225,9 @@ impl Machine<'_> {
             outputs += some_k * some_r;
             if weights_of != Some(k) {
                 weights_of = Some(k);
-                for t in 0..2 {
-                    let place = stored[t] * ks[0] / channels;
-                    let bits = dealt(stored[t], ks[0], ks[1], channels);
+                for (t, stored) in stored.into_iter().enumerate() {
+                    let place = stored * ks[0] / channels;
+                    let bits = dealt(stored, ks[0], ks[1], channels);
                     self.load(&mut tile, t, bits, &[(place, bits)]);
                 }
             }

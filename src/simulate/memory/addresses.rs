@@ -28,8 +28,9 @@ struct Features {
 }
 
 impl Block {
-    /// Inputs of a block, in all `bits`.
-    pub(super) fn inputs(&self, extents: &Extents, bits: u128) -> Result<Runs, Overflow> {
+    /// Inputs of a block.
+    pub(super) fn inputs(&self, extents: &Extents) -> Result<Runs, Overflow> {
+        let bits = extents.input_tile(self.channels, self.rows);
         let nest = &extents.nest;
         let features = Features {
             bits: extents.input,

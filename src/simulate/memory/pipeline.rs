@@ -6,9 +6,9 @@ use super::step::Charges;
 use super::tiling::{Extents, TileOrder, Tiling};
 use super::{Cut, Layout, MemoryRun};
 use crate::hardware::Memory;
-use crate::simulate::LayerWork;
 use crate::simulate::count::fit;
 use crate::simulate::engine::{ArrayBits, ArrayRun, Transfers};
+use crate::simulate::{Causes, LayerWork};
 use crate::units::{Overflow, add, mul};
 
 /// Bits of one tile by tensor: what it loads, what it stores, and the portion of the array's work it is.
@@ -167,6 +167,14 @@ struct Charged {
 }
 
 impl Plan<'_> {
+    /// Rows of the DRAM that runs open; none where rows are not modelled.
+    fn opened(&self, runs: impl FnOnce() -> Result<Runs, Overflow>) -> Result<u64, Overflow> {
+        match self.charges.and_then(|charged| charged.row) {
+            Some(row) => runs()?.rows(row),
+            None => Ok(0),
+        }
+    }
+
     /// Calls `each` with the tiles in order.
     fn tiles(
         &self,
@@ -179,7 +187,6 @@ impl Plan<'_> {
             layout,
             charges,
         } = self;
-        let row_bits = charges.and_then(|charged| charged.row);
         let (channels, rows) = (extents.channels(), extents.rows());
         let (blocks_k, blocks_r) = (channels.div_ceil(tiling.channels), rows.div_ceil(tiling.rows));
         let all = mul(channels, rows)?;
@@ -226,9 +233,7 @@ impl Plan<'_> {
                         let bits = deal.next(some_channels);
                         if layout.routes[t].home.is_some() {
                             tile.load[t] = bursts(bits.into(), layout.burst)?;
-                            if let Some(row) = row_bits {
-                                tile.beside.opened[0][t] = Runs::one(weights_at[t], bits).rows(row)?;
-                            }
+                            tile.beside.opened[0][t] = self.opened(|| Ok(Runs::one(weights_at[t], bits)))?;
                         }
                         weights_at[t] += u128::from(bits);
                     }
@@ -249,28 +254,21 @@ impl Plan<'_> {
                     tile.load[2] = inputs.get(some_channels, some_rows, || {
                         bursts(extents.input_tile(some_channels, some_rows), layout.burst)
                     })?;
-                    if let Some(row) = row_bits {
-                        let bits = extents.input_tile(some_channels, some_rows);
-                        tile.beside.opened[0][2] = block.inputs(extents, bits)?.rows(row)?;
-                    }
+                    tile.beside.opened[0][2] = self.opened(|| block.inputs(extents))?;
                 }
                 if extents.added[0] > 0 && layout.routes[2].home.is_some() {
                     let added = extents.added_tile(some_channels, some_rows);
                     tile.load[2] = add(tile.load[2], bursts(added, layout.burst)?)?;
-                    if let Some(row) = row_bits {
-                        let runs = block.outputs(extents, extents.added[0], added)?;
-                        let opened = &mut tile.beside.opened[0][2];
-                        *opened = add(*opened, runs.rows(row)?)?;
-                    }
+                    let opened = self.opened(|| block.outputs(extents, extents.added[0], added))?;
+                    tile.beside.opened[0][2] = add(tile.beside.opened[0][2], opened)?;
                 }
                 if extents.output_streams && layout.routes[3].home.is_some() {
                     tile.store[3] = outputs.get(some_channels, some_rows, || {
                         bursts(extents.output_tile(some_channels, some_rows), layout.burst)
                     })?;
-                    if let Some(row) = row_bits {
-                        let bits = extents.output_tile(some_channels, some_rows);
-                        tile.beside.opened[1][3] = block.outputs(extents, extents.output, bits)?.rows(row)?;
-                    }
+                    let bits = extents.output_tile(some_channels, some_rows);
+                    tile.beside.opened[1][3] =
+                        self.opened(|| block.outputs(extents, extents.output, bits))?;
                 }
                 if charges.is_some() {
                     tile.beside.passed = [tile.load, tile.store];
@@ -339,6 +337,18 @@ fn given(
 pub(super) struct Stalls(pub(super) [u64; 4]);
 
 impl Stalls {
+    /// The causes of an array's cycles with these stalls.
+    fn beside(&self, causes: Causes) -> Causes {
+        let [stall_weights, stall_indices, stall_inputs, stall_outputs] = self.0;
+        Causes {
+            stall_weights,
+            stall_indices,
+            stall_inputs,
+            stall_outputs,
+            ..causes
+        }
+    }
+
     /// Charges `cycles` to tensors in proportion to their bits; what does not divide goes to the largest, of
     /// equals the first.
     pub(super) fn charge(&mut self, cycles: u64, bits: [u64; 4]) -> Result<(), Overflow> {
@@ -493,16 +503,9 @@ pub(super) fn run(
         Cut::Given(transfers) => (transfers.loads, transfers.stores),
         Cut::Tiles(_) => moved,
     };
-    let mut causes = array.causes;
-    [
-        causes.stall_weights,
-        causes.stall_indices,
-        causes.stall_inputs,
-        causes.stall_outputs,
-    ] = stalls.0;
     Ok(MemoryRun {
         cycles,
-        causes,
+        causes: stalls.beside(array.causes),
         dram: moved,
         passed,
         activations: charges.map_or(0, |charges| charges.activations),
