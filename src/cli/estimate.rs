@@ -115,22 +115,8 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     }
     let workload = request::workload(&arguments.workload)?;
     let profiles = request::profiles(&arguments.profiles)?;
-    let recipe = arguments
-        .recipe
-        .as_deref()
-        .map(|path| recipe::open(path, &workload.value.network))
-        .transpose()?;
-    if let Some(recipe) = &recipe {
-        recipe::check_profiles(recipe, &profiles)?;
-    }
-    let mappings = arguments
-        .mapping
-        .as_deref()
-        .map(|path| mapping::open(path, &workload.value.network))
-        .transpose()?;
-    if let Some(mappings) = &mappings {
-        mapping::check_profiles(&mappings.value, &profiles)?;
-    }
+    let recipe = recipe::given(arguments.recipe.as_deref(), &workload.value.network, &profiles)?;
+    let mappings = mapping::given(arguments.mapping.as_deref(), &workload.value.network, &profiles)?;
     let mut run = run_file(
         arguments,
         &workload,
@@ -202,17 +188,8 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     if let Some(active) = &active {
         let _ = writeln!(tables, "{}", active.note());
     }
-    let mut files = Files::new();
-    files.csv("summary.csv", &rows.summary)?;
-    files.csv("layers.csv", &rows.layers)?;
-    files.csv("traffic.csv", &rows.traffic)?;
-    if !rows.resources.is_empty() {
-        files.csv("resources.csv", &rows.resources)?;
-    }
-    if !rows.masks.is_empty() {
-        files.csv("masks.csv", &rows.masks)?;
-    }
     let counted = active.as_ref().map_or(&[][..], |active| &active.rows);
+    let mut files = rows.files()?;
     files.csv("activations.csv", counted)?;
     let answer = Answer {
         run: &run,
@@ -274,6 +251,17 @@ struct Rows {
 }
 
 impl Rows {
+    /// A file of each kind of which there are rows.
+    fn files(&self) -> Result<Files, Failure> {
+        let mut files = Files::new();
+        files.csv("summary.csv", &self.summary)?;
+        files.csv("layers.csv", &self.layers)?;
+        files.csv("traffic.csv", &self.traffic)?;
+        files.csv("resources.csv", &self.resources)?;
+        files.csv("masks.csv", &self.masks)?;
+        Ok(files)
+    }
+
     /// Estimates one candidate on one profile, and returns its table.
     fn add(
         &mut self,

@@ -10,8 +10,21 @@ use crate::report::{Input, sha256};
 use crate::simulate::follows_activation_width;
 use std::path::Path;
 
+/// The recipe that was asked for, if any, checked against the network and the accelerators.
+pub(super) fn given(
+    path: Option<&Path>,
+    network: &Network,
+    profiles: &[Given<Profile>],
+) -> Result<Option<Given<Recipe>>, Failure> {
+    let recipe = path.map(|path| open(path, network)).transpose()?;
+    if let Some(recipe) = &recipe {
+        check_profiles(recipe, profiles)?;
+    }
+    Ok(recipe)
+}
+
 /// Reads a recipe for a network: a shipped one by its name, or a file.
-pub(super) fn open(path: &Path, network: &Network) -> Result<Given<Recipe>, Failure> {
+fn open(path: &Path, network: &Network) -> Result<Given<Recipe>, Failure> {
     let word = path.to_string_lossy();
     let source = match recipes::find(&word) {
         Some(source) => source,
@@ -44,7 +57,7 @@ pub(super) fn open(path: &Path, network: &Network) -> Result<Given<Recipe>, Fail
 }
 
 /// Refuses activations that are wider than an accelerator multiplies.
-pub(super) fn check_profiles(recipe: &Given<Recipe>, profiles: &[Given<Profile>]) -> Result<(), Failure> {
+fn check_profiles(recipe: &Given<Recipe>, profiles: &[Given<Profile>]) -> Result<(), Failure> {
     let mut faults = Vec::new();
     for profile in profiles.iter().map(|p| &p.value) {
         if profile.engines.iter().any(|e| follows_activation_width(&e.kind)) {
