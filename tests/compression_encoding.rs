@@ -222,6 +222,7 @@ fn levels(bits: u8) -> Target {
         density: 0.5,
         precision: Precision::EqualInterval { bits },
         encoding: Encoding::Bitmap,
+        activation_bits: None,
     }
 }
 
