@@ -315,6 +315,7 @@ impl Rows {
         let shown: Vec<&LayerRow> = rows.iter().collect();
         let mut table = layer_table(&shown);
         table.push_str(&fusion::note(&total));
+        table.push_str(&recipe::note(recipe, &profile.value, &total));
         if arguments.show_mapping {
             let _ = write!(
                 table,

@@ -7,7 +7,7 @@ use crate::document::{Fault, Source, nearest};
 use crate::hardware::Profile;
 use crate::network::Network;
 use crate::report::{Input, sha256};
-use crate::simulate::follows_activation_width;
+use crate::simulate::{NetworkCost, follows_activation_width};
 use std::path::Path;
 
 /// The recipe that was asked for, if any, checked against the network and the accelerators.
@@ -83,6 +83,24 @@ fn check_profiles(recipe: &Given<Recipe>, profiles: &[Given<Profile>]) -> Result
     } else {
         Err(recipe.source.faults(faults).into())
     }
+}
+
+/// The layers whose activations are narrower than an accelerator's, on engines that are no faster for it.
+pub(super) fn note(recipe: &Recipe, profile: &Profile, total: &NetworkCost) -> String {
+    let layers = total.layers.iter().filter(|layer| {
+        let bits = recipe.target(&layer.name).activation_bits.map(u32::from);
+        let engine = profile.engines.get(layer.outcome.engine);
+        bits.is_some_and(|bits| bits < profile.activation_bits)
+            && engine.is_some_and(|engine| !follows_activation_width(&engine.kind))
+    });
+    let names: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\nnarrower activations save traffic and energy, but the engine takes as many cycles to multiply them: {}",
+        names.join(", ")
+    )
 }
 
 /// The error at its place.
