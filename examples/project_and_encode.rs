@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         encoding: Encoding::RelativeIndex {
             bits: best_width(&mask, 3),
         },
+        activation_bits: None,
     };
     let packed = pack::pack(&weights, rows, cols, &target, levels.interval)?;
     println!(

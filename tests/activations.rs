@@ -117,7 +117,9 @@ proptest! {
         for sample in values[..samples * 72].chunks(72) {
             let sample: Vec<i64> = sample.iter().map(|&v| v.into()).collect();
             let mut hidden = convolved(&sample, [2, 6], of("conv1.weight"), of("conv1.bias"));
-            hidden.iter_mut().for_each(|v| *v = (*v).max(0));
+            for v in &mut hidden {
+                *v = (*v).max(0);
+            }
             let features = convolved(&hidden, [3, 5], of("conv2.weight"), of("conv2.bias"));
             for ((_, elements, zeros), read) in want.iter_mut().zip([sample, hidden, features]) {
                 *elements += read.len() as u64;

@@ -143,6 +143,11 @@ fn recipes_set_activation_bits() {
         ],
     );
     assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(
+        run.stdout.contains("takes as many cycles to multiply them: fc2"),
+        "{}",
+        run.stdout
+    );
     let all = rows(&at.join("out/layers.csv"));
     let of = |candidate: &str| {
         let here = all.iter().filter(|row| row["candidate"] == candidate);
@@ -288,4 +293,5 @@ fn composing_engines_take_wide_activations() {
         ],
     );
     assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!run.stdout.contains("as many cycles"), "{}", run.stdout);
 }

@@ -206,6 +206,73 @@ fn reports_are_whole_and_repeat_on_any_threads_and_after_a_kill() {
     reports_agree(&one);
 }
 
+/// Each candidate's activations are counted on its own weights; targets, weights and accuracies stay, and so do costs
+/// but for zeros that are gated or skipped.
+#[test]
+fn candidates_may_be_costed_with_measured_activations() {
+    let directory = place(WORKLOAD);
+    let at = directory.path();
+    let with = |out: &'static str, more: &[&'static str]| {
+        let mut all = arguments(out, "cache");
+        let hw = all.iter().position(|a| *a == "--hw").expect("a profile") + 1;
+        all[hw] = "eyeriss-65nm";
+        all.extend(more);
+        cosparse(at, &all)
+    };
+    ok(&with("given", &[]));
+    ok(&with(
+        "measured",
+        &["--activations", "measured", "--activation-samples", "64"],
+    ));
+    let (given, measured) = (files(&at.join("given")), files(&at.join("measured")));
+    let mut counted = 0;
+    for (path, bytes) in &measured {
+        let name = path.to_string_lossy();
+        if name.starts_with("activations-") {
+            counted += 1;
+            let rows = rows(bytes);
+            let layers: Vec<&str> = rows.iter().map(|row| row["layer"].as_str()).collect();
+            assert_eq!(layers, ["conv", "fc1", "fc2"]);
+            // 64 samples of 64 pixels, 216 features and 32 units
+            let elements: Vec<&str> = rows.iter().map(|row| row["elements"].as_str()).collect();
+            assert_eq!(elements, ["4096", "13824", "2048"]);
+        } else if name.starts_with("model") || name.starts_with("recipe") || name == "admm.csv" {
+            let same = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("measured", "given");
+            assert_eq!(
+                same(bytes),
+                same(given.get(path).expect("the same files")),
+                "{name}"
+            );
+        }
+    }
+    let layers = |files: &BTreeMap<PathBuf, Vec<u8>>| rows(&files[Path::new("layers.csv")]);
+    let (given, measured) = (layers(&given), layers(&measured));
+    assert_eq!(counted * 3, measured.len());
+    let number = |row: &BTreeMap<String, String>, column: &str| row[column].parse::<f64>().expect("a number");
+    for (given, measured) in given.iter().zip(&measured) {
+        assert_eq!(
+            [&given["activation_source"], &measured["activation_source"]],
+            ["assumed", "measured"]
+        );
+        assert!(number(measured, "activation_density") <= number(given, "activation_density"));
+        assert!(number(measured, "energy_mac_pj") <= number(given, "energy_mac_pj"));
+    }
+    assert!(
+        measured.iter().any(|row| number(row, "activation_density") < 1.0),
+        "some unit is off"
+    );
+
+    let refused = with("idle", &["--activation-samples", "64"]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("--activations measured"));
+    let refused = with(
+        "many",
+        &["--activations", "measured", "--activation-samples", "100000"],
+    );
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("to train on"));
+}
+
 /// Candidates, sizes and sums of one run.
 fn reports_agree(files: &BTreeMap<PathBuf, Vec<u8>>) {
     let file = |name: &str| {

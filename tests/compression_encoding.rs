@@ -223,6 +223,7 @@ fn levels(bits: u8) -> Target {
         activation_bits: None,
         precision: Precision::EqualInterval { bits },
         encoding: Encoding::Bitmap,
+        activation_bits: None,
     }
 }
 

@@ -115,22 +115,8 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     }
     let workload = request::workload(&arguments.workload)?;
     let profiles = request::profiles(&arguments.profiles)?;
-    let recipe = arguments
-        .recipe
-        .as_deref()
-        .map(|path| recipe::open(path, &workload.value.network))
-        .transpose()?;
-    if let Some(recipe) = &recipe {
-        recipe::check_profiles(recipe, &profiles)?;
-    }
-    let mappings = arguments
-        .mapping
-        .as_deref()
-        .map(|path| mapping::open(path, &workload.value.network))
-        .transpose()?;
-    if let Some(mappings) = &mappings {
-        mapping::check_profiles(&mappings.value, &profiles)?;
-    }
+    let recipe = recipe::given(arguments.recipe.as_deref(), &workload.value.network, &profiles)?;
+    let mappings = mapping::given(arguments.mapping.as_deref(), &workload.value.network, &profiles)?;
     let mut run = run_file(
         arguments,
         &workload,
@@ -202,8 +188,8 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     if let Some(active) = &active {
         let _ = writeln!(tables, "{}", active.note());
     }
-    let mut files = rows.files()?;
     let counted = active.as_ref().map_or(&[][..], |active| &active.rows);
+    let mut files = rows.files()?;
     files.csv("activations.csv", counted)?;
     let answer = Answer {
         run: &run,
@@ -265,7 +251,7 @@ struct Rows {
 }
 
 impl Rows {
-    /// The CSV files that there are rows for.
+    /// A file of each kind of which there are rows.
     fn files(&self) -> Result<Files, Failure> {
         let mut files = Files::new();
         files.csv("summary.csv", &self.summary)?;
@@ -329,6 +315,7 @@ impl Rows {
         let shown: Vec<&LayerRow> = rows.iter().collect();
         let mut table = layer_table(&shown);
         table.push_str(&fusion::note(&total));
+        table.push_str(&recipe::note(recipe, &profile.value, &total));
         if arguments.show_mapping {
             let _ = write!(
                 table,

@@ -52,14 +52,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     let workload = request::workload(&arguments.workload)?;
     let profiles = request::profiles(&arguments.profiles)?;
     let network = &workload.value.network;
-    let recipe = arguments
-        .recipe
-        .as_deref()
-        .map(|path| recipe::open(path, network))
-        .transpose()?;
-    if let Some(recipe) = &recipe {
-        recipe::check_profiles(recipe, &profiles)?;
-    }
+    let recipe = recipe::given(arguments.recipe.as_deref(), network, &profiles)?;
     let multiplying: Vec<&str> = network
         .layers()
         .filter(|(_, l)| l.nest.is_some())

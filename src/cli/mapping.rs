@@ -10,8 +10,21 @@ use crate::simulate::{MEMORY, Mapping, Mappings, NetworkCost, SimulateError};
 use std::fmt::Write as _;
 use std::path::Path;
 
+/// The mappings that were asked for, if any, checked against the network and the accelerators.
+pub(super) fn given(
+    path: Option<&Path>,
+    network: &Network,
+    profiles: &[Given<Profile>],
+) -> Result<Option<Given<Mappings>>, Failure> {
+    let mappings = path.map(|path| open(path, network)).transpose()?;
+    if let Some(mappings) = &mappings {
+        check_profiles(&mappings.value, profiles)?;
+    }
+    Ok(mappings)
+}
+
 /// Reads a mapping file for a network.
-pub(super) fn open(path: &Path, network: &Network) -> Result<Given<Mappings>, Failure> {
+fn open(path: &Path, network: &Network) -> Result<Given<Mappings>, Failure> {
     let source = Source::read(path)?;
     let value = Mappings::from_source(&source)?;
     let names: Vec<&str> = network
@@ -29,7 +42,7 @@ pub(super) fn open(path: &Path, network: &Network) -> Result<Given<Mappings>, Fa
 }
 
 /// Refuses profiles without an engine that takes any of the mappings.
-pub(super) fn check_profiles(mappings: &Mappings, profiles: &[Given<Profile>]) -> Result<(), Failure> {
+fn check_profiles(mappings: &Mappings, profiles: &[Given<Profile>]) -> Result<(), Failure> {
     let taken = |engine: &Engine| {
         let row_stationary = matches!(engine.kind, EngineKind::RowStationary(_));
         mappings.layers.is_empty()

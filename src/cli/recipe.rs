@@ -7,11 +7,24 @@ use crate::document::{Fault, Source, nearest};
 use crate::hardware::Profile;
 use crate::network::Network;
 use crate::report::{Input, sha256};
-use crate::simulate::follows_activation_width;
+use crate::simulate::{NetworkCost, follows_activation_width};
 use std::path::Path;
 
+/// The recipe that was asked for, if any, checked against the network and the accelerators.
+pub(super) fn given(
+    path: Option<&Path>,
+    network: &Network,
+    profiles: &[Given<Profile>],
+) -> Result<Option<Given<Recipe>>, Failure> {
+    let recipe = path.map(|path| open(path, network)).transpose()?;
+    if let Some(recipe) = &recipe {
+        check_profiles(recipe, profiles)?;
+    }
+    Ok(recipe)
+}
+
 /// Reads a recipe for a network: a shipped one by its name, or a file.
-pub(super) fn open(path: &Path, network: &Network) -> Result<Given<Recipe>, Failure> {
+fn open(path: &Path, network: &Network) -> Result<Given<Recipe>, Failure> {
     let word = path.to_string_lossy();
     let source = match recipes::find(&word) {
         Some(source) => source,
@@ -44,7 +57,7 @@ pub(super) fn open(path: &Path, network: &Network) -> Result<Given<Recipe>, Fail
 }
 
 /// Refuses activations that are wider than an accelerator multiplies.
-pub(super) fn check_profiles(recipe: &Given<Recipe>, profiles: &[Given<Profile>]) -> Result<(), Failure> {
+fn check_profiles(recipe: &Given<Recipe>, profiles: &[Given<Profile>]) -> Result<(), Failure> {
     let mut faults = Vec::new();
     for profile in profiles.iter().map(|p| &p.value) {
         if profile.engines.iter().any(|e| follows_activation_width(&e.kind)) {
@@ -70,6 +83,24 @@ pub(super) fn check_profiles(recipe: &Given<Recipe>, profiles: &[Given<Profile>]
     } else {
         Err(recipe.source.faults(faults).into())
     }
+}
+
+/// The layers whose activations are narrower than an accelerator's, on engines that are no faster for it.
+pub(super) fn note(recipe: &Recipe, profile: &Profile, total: &NetworkCost) -> String {
+    let layers = total.layers.iter().filter(|layer| {
+        let bits = recipe.target(&layer.name).activation_bits.map(u32::from);
+        let engine = profile.engines.get(layer.outcome.engine);
+        bits.is_some_and(|bits| bits < profile.activation_bits)
+            && engine.is_some_and(|engine| !follows_activation_width(&engine.kind))
+    });
+    let names: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\nnarrower activations save traffic and energy, but the engine takes as many cycles to multiply them: {}",
+        names.join(", ")
+    )
 }
 
 /// The error at its place.

@@ -59,7 +59,7 @@ impl Found {
 mod tests {
     use super::super::super::ArrayEngine;
     use super::*;
-    use crate::simulate::Weights;
+    use crate::simulate::{Fused, Weights};
     use crate::units::Capacity;
     use proptest::prelude::*;
 
@@ -86,6 +86,7 @@ mod tests {
         fn works()(
             sizes in (1u64..4, 1u64..4, 1u64..4), kernel in 1u64..3, bits in prop_oneof![Just(8u32), Just(16)],
             dram in any::<[bool; 2]>(), elements in (prop_oneof![Just(4u64), Just(150)], prop_oneof![Just(4u64), Just(150)]), density in 0.1..1.0f64, weight_bits in 1u32..9,
+            on_chip in prop::option::of(prop_oneof![Just(0u64), Just(150)]),
         ) -> LayerWork<'static> {
             let (k, c, p) = sizes;
             LayerWork {
@@ -101,7 +102,7 @@ mod tests {
                 input_from_dram: dram[0],
                 output_to_dram: dram[1],
                 mapping: None,
-                fused: None,
+                fused: on_chip.map(|added_on_chip| Fused { leaves: elements.1, added_from_dram: 0, added_on_chip, added_bits: bits }),
             }
         }
     }
