@@ -22,7 +22,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let target = Target {
         structure: Structure::Unstructured,
         density: mask.density(),
-        activation_bits: None,
         precision: Precision::EqualInterval { bits: 3 },
         encoding: Encoding::RelativeIndex {
             bits: best_width(&mask, 3),

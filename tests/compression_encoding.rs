@@ -220,7 +220,6 @@ fn levels(bits: u8) -> Target {
     Target {
         structure: Structure::Unstructured,
         density: 0.5,
-        activation_bits: None,
         precision: Precision::EqualInterval { bits },
         encoding: Encoding::Bitmap,
         activation_bits: None,
