@@ -3,7 +3,7 @@
 use super::mapping::{Misfit, RowStationaryMapping};
 use crate::hardware::RowStationary;
 use crate::network::LoopNest;
-use crate::simulate::{ActivationBits, LayerWork};
+use crate::simulate::{ActivationBits, Fused, LayerWork};
 use std::sync::{Mutex, PoisonError};
 
 /// What a search depends on: the array, and of a layer its loops, the sizes and places of its features, and their
@@ -15,6 +15,7 @@ struct Key {
     activation_bits: ActivationBits,
     elements: [u64; 2],
     in_dram: [bool; 2],
+    fused: Option<Fused>,
 }
 
 impl Key {
@@ -25,6 +26,7 @@ impl Key {
             activation_bits: work.activation_bits,
             elements: [work.input_elements, work.output_elements],
             in_dram: [work.input_from_dram, work.output_to_dram],
+            fused: work.fused,
         }
     }
 }
@@ -59,7 +61,7 @@ impl Found {
 mod tests {
     use super::super::super::ArrayEngine;
     use super::*;
-    use crate::simulate::{Fused, Weights};
+    use crate::simulate::Weights;
     use crate::units::Capacity;
     use proptest::prelude::*;
 
