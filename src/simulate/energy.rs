@@ -30,9 +30,7 @@ pub(super) fn energy(
         let mut picojoules = 0.0;
         for t in 0..TENSORS.len() {
             let (read, written) = layout.moved(&profile.memories, (m, t), array, memory)?;
-            if read > 0 || written > 0 {
-                picojoules += moved(at, read, written);
-            }
+            picojoules += moved(at, read, written);
         }
         match at.kind {
             MemoryKind::Buffer { .. } => buffer += picojoules,

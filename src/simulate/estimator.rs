@@ -4,7 +4,7 @@ use super::cost::{EnergyBreakdown, StoredBits};
 use super::engine::Found;
 use super::error::SimulateError;
 use super::fusion::Fusion;
-use super::layer::{Figures, Pick, Settled, check, settle};
+use super::layer::{Figures, Pick, check, settled_figures};
 use super::memory::Layout;
 use super::network::{
     LayerSetting, NetworkCost, Surroundings, network_known, readers, residency, room, too_large, work_of,
@@ -117,8 +117,8 @@ impl Held<'_> {
 }
 
 /// The figures of a layer at a setting, for the layers of its kind that follow.
-struct Known<'a> {
-    setting: LayerSetting<'a>,
+struct Known<'s, 'a> {
+    setting: &'s LayerSetting<'a>,
     output_density: f64,
     stored_bits: [u32; 2],
     figures: Figures,
@@ -246,7 +246,7 @@ impl<'a> Estimator<'a> {
         if !uniform && self.moves(&settings) {
             return Ok(Total::from(&self.network(setting)?));
         }
-        let mut known: Vec<Known<'a>> = Vec::with_capacity(self.kinds);
+        let mut known: Vec<Known<'_, 'a>> = Vec::with_capacity(self.kinds);
         // the place in `known` of the last layer of each kind
         let mut last: Vec<Option<usize>> = vec![None; self.kinds];
         let mut total = Total::default();
@@ -267,7 +267,7 @@ impl<'a> Estimator<'a> {
             let alike = last[place.kind].filter(|&at| {
                 known[at].output_density == output_density
                     && known[at].stored_bits == stored_bits
-                    && same(&known[at].setting, setting_here)
+                    && same(known[at].setting, setting_here)
             });
             let at = if let Some(at) = alike {
                 at
@@ -291,7 +291,7 @@ impl<'a> Estimator<'a> {
                 };
                 last[place.kind] = Some(known.len());
                 known.push(Known {
-                    setting: *setting_here,
+                    setting: setting_here,
                     output_density,
                     stored_bits,
                     figures,
@@ -323,7 +323,7 @@ impl<'a> Estimator<'a> {
         }
         let mut best: Option<(f64, Figures)> = None;
         for unit in &self.profile.engines {
-            if let Ok(Settled { figures, .. }) = settle(work, self.profile, &self.layout, unit, &self.found) {
+            if let Ok(figures) = settled_figures(work, self.profile, &self.layout, unit, &self.found) {
                 let cost = self.pick.weigh(figures.seconds, &figures.energy);
                 if best.is_none_or(|(least, _)| cost < least) {
                     best = Some((cost, figures));

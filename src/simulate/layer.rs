@@ -351,6 +351,33 @@ pub(super) fn settle(
     unit: &Engine,
     found: &Found,
 ) -> Result<Settled, SimulateError> {
+    if let Some(array) = only_run(work, profile, unit, found)? {
+        return around(work, profile, layout, unit, array);
+    }
+    choose(work, profile, layout, unit, found)
+}
+
+/// The figures of [`settle`] alone: less to hand on, for those who ask thousands of times.
+pub(super) fn settled_figures(
+    work: &LayerWork,
+    profile: &Profile,
+    layout: &Layout,
+    unit: &Engine,
+    found: &Found,
+) -> Result<Figures, SimulateError> {
+    match only_run(work, profile, unit, found)? {
+        Some(array) => Ok(figures(work, profile, layout, unit, &array)?.0),
+        None => Ok(choose(work, profile, layout, unit, found)?.figures),
+    }
+}
+
+/// The run of a layer that lies on the array in one way only; `None` where there is a choice.
+fn only_run(
+    work: &LayerWork,
+    profile: &Profile,
+    unit: &Engine,
+    found: &Found,
+) -> Result<Option<ArrayRun>, SimulateError> {
     let model = engine::model(&unit.kind);
     if work.activation_bits.operand > profile.activation_bits && !model.follows_activation_width() {
         return Err(SimulateError::Unsupported {
@@ -359,14 +386,45 @@ pub(super) fn settle(
             message: "multiplies activations no wider than the profile's `activation-bits`; lower the layer's `activation-bits`",
         });
     }
-    let around = |array: ArrayRun| {
-        let (figures, memory) = figures(work, profile, layout, unit, &array)?;
-        Ok(Settled {
-            array,
-            figures,
-            memory,
-        })
+    let room = model.room(work);
+    let one = if room == Room::NONE || work.mapping.and_then(Mapping::spatial).is_some() {
+        work.nest.n == 1 // engines propose other mappings for batches
+    } else {
+        spatial::most_groups(room, work) == 1 && !matches!(work.mapping, Some(Mapping::Searched(_)))
     };
+    Ok(if one {
+        Some(model.run_known(work, &unit.name, found)?)
+    } else {
+        None
+    })
+}
+
+/// An array's run with the memories around it.
+fn around(
+    work: &LayerWork,
+    profile: &Profile,
+    layout: &Layout,
+    unit: &Engine,
+    array: ArrayRun,
+) -> Result<Settled, SimulateError> {
+    let (figures, memory) = figures(work, profile, layout, unit, &array)?;
+    Ok(Settled {
+        array,
+        figures,
+        memory,
+    })
+}
+
+/// The best of several ways, see [`settle`].
+fn choose(
+    work: &LayerWork,
+    profile: &Profile,
+    layout: &Layout,
+    unit: &Engine,
+    found: &Found,
+) -> Result<Settled, SimulateError> {
+    let model = engine::model(&unit.kind);
+    let around = |array: ArrayRun| around(work, profile, layout, unit, array);
     let split = |split: Spatial| {
         let tiling = work.mapping.and_then(Mapping::tiling);
         let mapping = Some(Mapping::Spatial(split, tiling));
@@ -387,10 +445,11 @@ pub(super) fn settle(
         }
         return Ok(settled);
     }
+    let most_groups = spatial::most_groups(room, work);
     let alone = split(Spatial::ONE)?;
     let mut front = vec![(alone.cycles, alone.bits.total(), 1)];
     let mut settled = around(alone);
-    for groups in 2..=spatial::most_groups(room, work) {
+    for groups in 2..=most_groups {
         // a count that overflows is no candidate
         let Ok(array) = split(Spatial::groups(groups)) else {
             continue;
@@ -529,7 +588,7 @@ fn cost(
         } else {
             0.0
         },
-        mapping: match &array.mapping {
+        mapping: match array.mapping.as_deref() {
             Some(form) => Some(form.clone()),
             None => memory.form(work, array).map_err(SimulateError::overflow(work))?,
         },

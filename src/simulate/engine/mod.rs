@@ -47,10 +47,10 @@ pub struct ArrayRun {
     /// What of the layer shares the array at once.
     pub spatial: Spatial,
     /// How the layer lies on the array, from engines that choose.
-    pub mapping: Option<LoopForm>,
+    pub mapping: Option<Box<LoopForm>>,
     /// What moves between the on-chip memories and DRAM, from engines whose mapping sets it; otherwise the memories
     /// choose tiles.
-    pub transfers: Option<Transfers>,
+    pub transfers: Option<Box<Transfers>>,
 }
 
 /// What an engine's mapping moves between the on-chip memories and DRAM. Lists are by tensor: weights, indices,
@@ -125,7 +125,7 @@ pub(super) trait ArrayEngine {
         false
     }
 
-    /// Mappings that may suit the memories better than the one it chooses for the array.
+    /// Mappings of a batch that may suit the memories better than the one it chooses for the array; none of a sample.
     fn others(&self, work: &LayerWork) -> Vec<Mapping> {
         let _ = work;
         Vec::new()

@@ -334,7 +334,7 @@ pub(super) fn run(
     layout: &Layout,
     engine: &str,
 ) -> Result<MemoryRun, SimulateError> {
-    let cut = match array.transfers {
+    let cut = match array.transfers.as_deref().copied() {
         Some(transfers) if u128::from(transfers.steps) > tiling::MAX_TILES => {
             return Err(SimulateError::TooManyTiles {
                 layer: work.name.into(),

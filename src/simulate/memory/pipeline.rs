@@ -357,10 +357,19 @@ impl Stalls {
 
     /// Charges `cycles` so many times.
     pub(super) fn charge_each(&mut self, times: u64, cycles: u64, bits: [u64; 4]) -> Result<(), Overflow> {
-        let all: u128 = bits.iter().map(|&b| u128::from(b)).sum();
-        if cycles == 0 || all == 0 {
+        if cycles == 0 {
             return Ok(());
         }
+        let mut charged = (0..bits.len()).filter(|&t| bits[t] > 0);
+        match (charged.next(), charged.next()) {
+            (None, _) => return Ok(()),
+            (Some(alone), None) => {
+                self.0[alone] = add(self.0[alone], mul(cycles, times)?)?;
+                return Ok(());
+            }
+            _ => {}
+        }
+        let all: u128 = bits.iter().map(|&b| u128::from(b)).sum();
         let mut rest = cycles;
         let mut largest = 0;
         for (t, &b) in bits.iter().enumerate() {

@@ -64,14 +64,14 @@ pub(in crate::simulate) fn stream(
             outputs_written: add(moves.outputs[0], moves.outputs[1]).map_err(overflow)?,
             ..ArrayBits::default()
         },
-        transfers: Some(Transfers {
+        transfers: Some(Box::new(Transfers {
             steps,
             loads,
             stores,
             dram_loads: loads,
             dram_stores: stores,
             overlaps: layout.serial.map(|serial| !serial),
-        }),
+        })),
         ..ArrayRun::default()
     })
 }

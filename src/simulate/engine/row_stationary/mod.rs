@@ -125,8 +125,8 @@ fn run(
         },
         peak,
         spatial: Spatial::ONE,
-        mapping: Some(loops::form(engine, work, mapping)?),
-        transfers: Some(transfers(engine, work, mapping, &totals)?),
+        mapping: Some(Box::new(loops::form(engine, work, mapping)?)),
+        transfers: Some(Box::new(transfers(engine, work, mapping, &totals)?)),
     })
 }
 
