@@ -3,16 +3,15 @@
 
 mod common;
 
-use common::{buffer, dram, engine, profile, random_mask, slices, systolic, work};
+use common::{buffer, dense, dram, engine, profile, random_mask, slices, systolic, work};
 use cosparse::compression::Mask;
 use cosparse::hardware::{
     BitFusion, BitSerial, Dataflow, DotProduct, EngineKind, FeaturePort, Flexible, MemoryKind, Partition,
     Profile, RowStationary, Scatter, SerialOperand, Slices, Structured, Synchronisation, TensorKind, zoo,
 };
-use cosparse::network::{Layer, LoopNest, Workload};
+use cosparse::network::{LoopNest, Workload};
 use cosparse::simulate::{
-    ArrayRun, Fusion, LayerCost, LayerSetting, LayerWork, MEMORY, Pick, Weights, array, layer_on,
-    network_fused,
+    ArrayRun, Fusion, LayerCost, LayerWork, MEMORY, Pick, Weights, array, layer_on, network_fused,
 };
 use cosparse::units::Capacity;
 use proptest::prelude::*;
@@ -305,17 +304,6 @@ proptest! {
                 prop_assert!(many.cycles <= most, "{}: {} > {} of {}: {:?} {:?}", name, many.cycles, most, one.cycles, many.mapping, one.mapping);
             }
         }
-    }
-}
-
-fn dense(profile: &Profile) -> impl Fn(&Layer) -> LayerSetting<'static> {
-    let weight_bits = profile.weight_bits;
-    move |_| LayerSetting {
-        weights: Weights::Density(1.0),
-        weight_bits,
-        activation_density: 1.0,
-        activation_bits: None,
-        mapping: None,
     }
 }
 

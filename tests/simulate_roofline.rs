@@ -2,11 +2,13 @@
 //! multiplications or its DRAM transfers alone, never slower than all that it does one after another.
 #![allow(clippy::print_stdout)] // measured values, beside what is asserted of them
 
+mod common;
+
+use common::dense;
 use cosparse::hardware::{MemoryKind, Profile, zoo};
-use cosparse::network::{Layer, LoopNest, Workload};
+use cosparse::network::{LoopNest, Workload};
 use cosparse::simulate::{
-    Fusion, LayerCost, LayerSetting, LayerWork, MEMORY, Pick, Weights, array, layer_on, network_fused,
-    work_of,
+    Fusion, LayerCost, LayerWork, MEMORY, Pick, array, layer_on, network_fused, work_of,
 };
 
 const NETWORKS: [&str; 3] = ["alexnet", "vgg16", "resnet50"];
@@ -15,17 +17,6 @@ const BATCHES: [u64; 2] = [1, 3];
 fn profiles() -> Vec<Profile> {
     let shipped = zoo::list().iter();
     shipped.map(|s| s.profile().expect("it is valid")).collect()
-}
-
-fn dense(profile: &Profile) -> impl Fn(&Layer) -> LayerSetting<'static> {
-    let weight_bits = profile.weight_bits;
-    move |_| LayerSetting {
-        weights: Weights::Density(1.0),
-        weight_bits,
-        activation_density: 1.0,
-        activation_bits: None,
-        mapping: None,
-    }
 }
 
 /// Bits read and written at each memory, in the profile's order, with its port.

@@ -94,6 +94,15 @@ prop_compose! {
     }
 }
 
+/// Buffers that neither fill up nor lack ports, beside a DRAM.
+fn beside(dram: Memory) -> Vec<Memory> {
+    vec![
+        buffer("weights", 1 << 20, 1 << 20, &TENSORS[..2]),
+        buffer("features", 1 << 20, 1 << 20, &TENSORS[2..]),
+        dram,
+    ]
+}
+
 fn machine(sparse: bool, pes: u32, memories: Vec<Memory>) -> Profile {
     let kind = if sparse {
         EngineKind::Slices(slices(pes))
@@ -296,15 +305,7 @@ fn rows_by_hand() {
         row_miss_cycles: 3,
         activate_energy: None,
     });
-    let profile = machine(
-        true,
-        1,
-        vec![
-            buffer("weights", 1 << 20, 1 << 20, &TENSORS[..2]),
-            buffer("features", 1 << 20, 1 << 20, &TENSORS[2..]),
-            main,
-        ],
-    );
+    let profile = machine(true, 1, beside(main));
     let mut dense = profile.clone();
     dense.engines[0].kind = EngineKind::Slices(cosparse::hardware::Slices {
         index: None,
@@ -369,15 +370,7 @@ fn misses_are_explained() {
         row_miss_cycles: 20,
         activate_energy: None,
     });
-    let profile = machine(
-        false,
-        8,
-        vec![
-            buffer("weights", 1 << 20, 1 << 20, &TENSORS[..2]),
-            buffer("features", 1 << 20, 1 << 20, &TENSORS[2..]),
-            main,
-        ],
-    );
+    let profile = machine(false, 8, beside(main));
     let work = work(common::gemm(1, 64, 64), Weights::Density(1.0));
     let explained = explain(&work, &profile, Pick::Latency).expect("an explanation");
     let named = |what: &str| explained.changes.iter().find(|change| change.what == what);

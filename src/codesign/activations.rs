@@ -168,7 +168,7 @@ impl Reader<'_> {
     /// The line that begins at a byte, empty lines before it aside.
     fn line(&self, byte: u64) -> Range<usize> {
         let text = &self.source.text;
-        let from = (byte as usize).min(text.len());
+        let from = usize::try_from(byte).map_or(text.len(), |byte| byte.min(text.len()));
         let rest = text.get(from..).unwrap_or_default();
         let from = from + (rest.len() - rest.trim_start().len());
         let rest = text.get(from..).unwrap_or_default();

@@ -7,8 +7,8 @@ use cosparse::hardware::{
     Dataflow, EnergyTable, Engine, EngineKind, FeaturePort, FpgaMemory, MacEnergy, Memory, MemoryKind,
     Partition, Profile, SiliconArea, Slices, Sourced, Synchronisation, Systolic, TensorKind,
 };
-use cosparse::network::LoopNest;
-use cosparse::simulate::{ActivationBits, LayerWork, Weights};
+use cosparse::network::{Layer, LoopNest};
+use cosparse::simulate::{ActivationBits, LayerSetting, LayerWork, Weights};
 use cosparse::units::{Area, Capacity, Energy, Frequency, Power};
 use proptest::test_runner::{Config as ProptestConfig, FileFailurePersistence};
 use rand::{RngExt, SeedableRng};
@@ -227,5 +227,17 @@ pub(crate) fn alexnet_conv4() -> LoopNest {
         s: 3,
         stride: [1, 1],
         dilation: [1, 1],
+    }
+}
+
+/// Every layer dense, at the profile's widths.
+pub(crate) fn dense(profile: &Profile) -> impl Fn(&Layer) -> LayerSetting<'static> {
+    let weight_bits = profile.weight_bits;
+    move |_| LayerSetting {
+        weights: Weights::Density(1.0),
+        weight_bits,
+        activation_density: 1.0,
+        activation_bits: None,
+        mapping: None,
     }
 }

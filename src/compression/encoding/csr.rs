@@ -24,7 +24,8 @@ pub(super) fn size(lines: usize, across: usize, non_zeros: usize, value_bits: u3
 /// its mean.
 pub(super) fn expected_bits(lines: usize, across: usize, random: Random) -> f64 {
     let non_zeros = random.non_zeros();
-    let pointers = (lines as f64 + 1.0) * f64::from(index_width(non_zeros.round() as usize + 1));
+    let pointers =
+        (lines as f64 + 1.0) * f64::from(index_width((non_zeros.round() as usize).saturating_add(1)));
     pointers + non_zeros * f64::from(random.value_bits + index_width(across))
 }
 
