@@ -6,14 +6,14 @@
 
 use cosparse::compression::encoding::{Encoding, best_width};
 use cosparse::compression::precision::{EqualInterval, Precision};
-use cosparse::compression::structure::Structure;
+use cosparse::compression::structure::{Structure, TensorShape};
 use cosparse::compression::{ConstraintSet, Mask, Target, pack};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (rows, cols) = (50, 500);
     let mut weights: Vec<f32> = (0..rows * cols).map(|i| (0.7 * i as f32).sin().powi(3)).collect();
     Structure::Unstructured
-        .set(2500)
+        .set(TensorShape::matrix(rows, cols), 2500)
         .project(&mut weights, &Mask::full(rows, cols));
     let mask = Mask::of(&weights, rows, cols);
     let levels = EqualInterval::fit(&weights, &mask, 3);

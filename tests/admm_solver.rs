@@ -4,7 +4,7 @@
 use cosparse::admm::{
     AdmmOptions, Assignment, Phase, Problem, PruneOptions, QuantiseOptions, prune, quantise, solve,
 };
-use cosparse::compression::structure::Structure;
+use cosparse::compression::structure::{Structure, TensorShape};
 use cosparse::network::{Network, NetworkBuilder, Op, Shape};
 use cosparse::training::data::Samples;
 use cosparse::training::{
@@ -103,7 +103,7 @@ fn keep_one(bowl: &mut Bowl, options: &AdmmOptions) -> Vec<[f64; 3]> {
     };
     let mut assignments = [Assignment {
         parameter: 0,
-        set: Structure::Unstructured.set(1),
+        set: Structure::Unstructured.set(TensorShape::matrix(1, 2), 1),
     }];
     let records = solve(
         bowl,

@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout)] // a test says that it was skipped
 
 use cosparse::compression::precision::EqualInterval;
-use cosparse::compression::structure::{Structure, Unstructured};
+use cosparse::compression::structure::{Structure, TensorShape, Unstructured};
 use cosparse::compression::{ConstraintSet, Mask};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -69,7 +69,7 @@ fn layer(
 proptest! {
     #[test]
     fn top_k_is_the_sorted_rule_and_idempotent((values, support) in layer(awkward(), 0..300), keep in 0usize..310) {
-        let set = Structure::Unstructured.set(keep);
+        let set = Structure::Unstructured.set(TensorShape::matrix(1, values.len()), keep);
         let once = projected(set.as_ref(), &values, &support);
         prop_assert_eq!(bits(&once), bits(&sorted_top_k(&values, &support, keep)));
         prop_assert_eq!(bits(&projected(set.as_ref(), &once, &support)), bits(&once));

@@ -2,8 +2,7 @@
 
 use super::options::PruneOptions;
 use super::record::{Phase, Record};
-use super::solve::{Assignment, Problem, project, solve};
-use crate::compression::Mask;
+use super::solve::{Assignment, Problem, solve, support};
 use crate::compression::structure::Structure;
 use crate::network::Network;
 use crate::training::{Parameters, TrainingError, executor_for, fit};
@@ -31,7 +30,7 @@ pub fn prune(
         .zip(keep)
         .map(|(&parameter, &(structure, keep))| Assignment {
             parameter,
-            set: structure.set(keep),
+            set: structure.set(parameters.list[parameter].tensor_shape(), keep),
         })
         .collect();
     let share = options.admm.share(&options.retrain);
@@ -46,13 +45,14 @@ pub fn prune(
         Phase::Prune,
         &mut |f| tick(share * f),
     )?;
-    project(&mut *executor, &assignments);
     let mut parameters = executor.parameters().clone();
     drop(executor);
-    for &i in &weights {
-        let p = &mut parameters.list[i];
-        let (rows, cols) = p.matrix();
-        p.support = Some(Mask::of(&p.values, rows, cols));
+    for a in &assignments {
+        let p = &mut parameters.list[a.parameter];
+        // the set's own survivors: a zero inside a group that stays is free to move again
+        let left = a.set.survivors(&p.values, &support(p));
+        left.apply(&mut p.values);
+        p.support = Some(left);
     }
     let mut executor = executor_for(network, parameters)?;
     fit(

@@ -31,6 +31,15 @@ pub trait ConstraintSet: std::fmt::Debug + Send + Sync {
     /// Exact and deterministic: ties go to the lower index.
     fn project(&self, values: &mut [f32], support: &Mask);
 
+    /// The positions of the support that the projection of `values` keeps. A set of groups keeps whole groups: a weight
+    /// that is zero inside one stays alive and may be trained again. Where a set has no groups, these are the positions
+    /// that are not zero after the projection.
+    fn survivors(&self, values: &[f32], support: &Mask) -> Mask {
+        let mut projected = values.to_vec();
+        self.project(&mut projected, support);
+        Mask::of(&projected, support.rows(), support.cols())
+    }
+
     /// The set of this kind that lies nearest to `values`, for sets with a parameter to fit (the interval of levels);
     /// `None` where there is nothing to fit.
     fn refitted(&self, values: &[f32], support: &Mask) -> Option<Box<dyn ConstraintSet>> {

@@ -1,6 +1,7 @@
 //! A network's trained values as named slices: what optimisers, ADMM, masks and levels act on.
 
 use crate::compression::Mask;
+use crate::compression::structure::TensorShape;
 use crate::network::op::Activation;
 use crate::network::{Layer, LayerId, Network, Op};
 use rand_chacha::ChaCha8Rng;
@@ -46,6 +47,12 @@ impl Parameter {
     pub fn matrix(&self) -> (usize, usize) {
         let rows = self.shape.first().copied().unwrap_or(1);
         (rows, self.values.len().checked_div(rows).unwrap_or(0))
+    }
+
+    /// The axes as filters, channels and kernel, which the sparsity sets of a weight need.
+    #[must_use]
+    pub fn tensor_shape(&self) -> TensorShape {
+        TensorShape::of(&self.shape)
     }
 }
 
