@@ -4,6 +4,7 @@ use super::costs::{Masks, density};
 use super::failure::Failure;
 use super::request::Given;
 use crate::compression::mask_file::{self, MaskFileError, Wanted};
+use crate::compression::structure::TensorShape;
 use crate::compression::{MaskModel, Recipe};
 use crate::network::{Network, Workload};
 use crate::report::{Input, sha256_of};
@@ -18,7 +19,7 @@ pub(super) struct MaskArguments {
     #[arg(long, value_name = "FILE_OR_DIR", conflicts_with_all = ["mask_model", "scalesim"])]
     masks: Option<PathBuf>,
     /// Set a network with the recipe's densities on drawn masks beside the expectation: `uniform`, `clustered:RUN` or
-    /// `row-skew:CV`
+    /// `row-skew:CV`; layers with a structure get random masks of that structure
     #[arg(long, value_name = "MODEL", requires = "recipe")]
     mask_model: Option<MaskModel>,
     /// Seed of the drawn masks
@@ -73,17 +74,17 @@ fn wanted(network: &Network) -> Vec<Wanted> {
     wanted.collect()
 }
 
-/// A mask of each layer with weights, at a recipe's densities. Each layer has a seed of its own.
+/// A mask of each layer with weights, of a recipe's structures and densities. Each layer has a seed of its own.
 fn draw(network: &Network, recipe: &Recipe, model: MaskModel, seed: u64) -> Masks {
     network
         .weighted()
         .enumerate()
         .filter_map(|(i, layer)| {
-            let nest = layer.nest?;
-            let (rows, cols) = (nest.g * nest.k, nest.c * nest.r * nest.s);
-            let density = density(layer, &recipe.target(&layer.name));
+            let shape = TensorShape::of(&layer.weight_shape()?);
+            let target = recipe.target(&layer.name);
+            let density = density(layer, &target);
             let seed = seed.wrapping_add((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            let mask = model.draw(rows as usize, cols as usize, density, seed);
+            let mask = model.draw_structured(target.structure, shape, density, seed);
             Some((layer.name.clone(), mask))
         })
         .collect()

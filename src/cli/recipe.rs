@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::request::Given;
+use crate::compression::structure::TensorShape;
 use crate::compression::{Recipe, RecipeError, RecipeErrors, RecipeFile, recipes};
 use crate::document::{Fault, Source, nearest};
 use crate::hardware::Profile;
@@ -40,7 +41,15 @@ fn open(path: &Path, network: &Network) -> Result<Given<Recipe>, Failure> {
     };
     let file: RecipeFile = source.parse()?;
     let names: Vec<&str> = network.weighted().map(|l| l.name.as_str()).collect();
-    let checked = Recipe::from_file(file).and_then(|recipe| recipe.check_layers(&names).map(|()| recipe));
+    let shape = |layer: &str| {
+        let id = network.find(layer)?;
+        Some(TensorShape::of(&network.layer(id).weight_shape()?))
+    };
+    let checked = Recipe::from_file(file).and_then(|recipe| {
+        recipe.check_layers(&names)?;
+        recipe.check_structures(shape)?;
+        Ok(recipe)
+    });
     let value = checked.map_err(|RecipeErrors(errors)| {
         source.faults(errors.iter().map(|e| fault(&source, e, &names)).collect())
     })?;
@@ -115,6 +124,11 @@ fn fault(source: &Source, error: &RecipeError, names: &[&str]) -> Fault {
             layer,
             "encoding",
             "write a value in that range, or take another encoding".into(),
+        ),
+        RecipeError::Structure { layer, .. } => (
+            layer,
+            "structure",
+            "change the structure or the density, or take \"unstructured\"".into(),
         ),
         RecipeError::UnknownLayer { layer, .. } => {
             (layer, "", format!("layers with weights: {}", names.join(", ")))

@@ -1,6 +1,7 @@
 //! Random masks: where non-zeros stand when no trained mask is at hand.
 
 use super::Mask;
+use super::structure::{Structure, TensorShape};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use statrs::distribution::{ContinuousCDF, Gamma};
@@ -118,6 +119,23 @@ impl MaskModel {
             }
         }
         mask
+    }
+
+    /// A mask of a structure with as many weights as the density leaves under [`Structure::set`]: this model's where any
+    /// weight may be zero, elsewhere the survivors of random magnitudes. Groups of one size are then equally likely to
+    /// stay; smaller blocks at the edges are less so.
+    #[must_use]
+    pub fn draw_structured(self, structure: Structure, shape: TensorShape, density: f64, seed: u64) -> Mask {
+        let (rows, cols) = (shape.rows(), shape.cols());
+        if structure == Structure::Unstructured {
+            return self.draw(rows, cols, density, seed);
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let values: Vec<f32> = (0..rows * cols).map(|_| unit(&mut rng) as f32).collect();
+        let keep = kept(values.len(), density).min(structure.most(shape));
+        structure
+            .set(shape, keep)
+            .survivors(&values, &Mask::full(rows, cols))
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a layer is compressed: where zeros may stand (structure), how values are stored (precision), how the
 //! sparse tensor lies in memory (encoding), and the masks and recipes that say so layer by layer.
 
+pub mod budget;
 pub mod encoding;
 pub mod mask_file;
 pub mod pack;

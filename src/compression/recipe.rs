@@ -2,6 +2,7 @@
 
 use super::encoding::EncodeError;
 use super::precision::Precision;
+use super::structure::{StructureError, TensorShape};
 use super::{Recipe, RecipeFile, Target};
 use serde::Serialize;
 use std::fmt::{self, Write};
@@ -42,6 +43,14 @@ pub enum RecipeError {
         layer: String,
         /// Which, and the range.
         source: EncodeError,
+    },
+    /// The structure's numbers make no sense, or the layer cannot hold it.
+    #[error("layer `{layer}`: {source}")]
+    Structure {
+        /// The layer.
+        layer: String,
+        /// What is wrong.
+        source: StructureError,
     },
     /// The network has no such layer with weights.
     #[error("the network has no layer `{layer}` with weights{}", match nearest {
@@ -105,6 +114,22 @@ impl Recipe {
         }))
     }
 
+    /// Whether every layer can hold its structure at its density. `shape` gives the weight tensor of a layer; layers
+    /// without one are left to [`Recipe::check_layers`].
+    ///
+    /// # Errors
+    /// All layers that cannot, each with what stands against it.
+    pub fn check_structures(&self, shape: impl Fn(&str) -> Option<TensorShape>) -> Result<(), RecipeErrors> {
+        checked(self.layers.iter().filter_map(|(layer, target)| {
+            let shape = shape(layer)?;
+            let source = target.structure.fits(shape, target.kept(shape.weights())).err()?;
+            Some(RecipeError::Structure {
+                layer: layer.clone(),
+                source,
+            })
+        }))
+    }
+
     /// The file of this recipe.
     #[must_use]
     pub fn to_file(&self, source: impl Into<String>) -> RecipeFile {
@@ -161,6 +186,12 @@ fn target_faults(layer: &str, target: &Target) -> Vec<RecipeError> {
         faults.push(RecipeError::Density {
             layer: layer(),
             density: target.density,
+        });
+    }
+    if let Err(source) = target.structure.check() {
+        faults.push(RecipeError::Structure {
+            layer: layer(),
+            source,
         });
     }
     match target.precision {

@@ -137,8 +137,26 @@ impl<'a> Checker<'a> {
             );
             return None;
         }
+        // tables that are told apart by a word of theirs
+        let tag = tables.first().and_then(|b| {
+            b.properties()
+                .map(|(key, _)| key)
+                .find(|key| b.tag(key).is_some())
+        });
+        let tags = || tables.iter().filter_map(|b| b.tag(tag?));
+        if let (Some(tag), Some(kind)) = (tag, tags().find(|t| *t == word)) {
+            let message = format!("{name} \"{kind}\" needs values of its own");
+            let help = format!("write `{{ {tag} = \"{kind}\", … }}`");
+            self.fault(node.span(), "a table is needed", message, help);
+            return None;
+        }
         let mut allowed: Vec<&str> = plain.iter().flat_map(|b| b.words()).collect();
         allowed.extend(tables.iter().filter_map(|b| b.outer_key()));
+        for tag in tags() {
+            if !allowed.contains(&tag) {
+                allowed.push(tag);
+            }
+        }
         self.not_among(node.span(), name, word, &allowed);
         None
     }

@@ -79,7 +79,7 @@ impl ConstraintSet for Unstructured {
 const CHUNK: usize = 1 << 17;
 
 /// Sign bit off: the order of these integers is the total order of the magnitudes.
-fn magnitude(value: f32) -> u32 {
+pub(super) fn magnitude(value: f32) -> u32 {
     value.to_bits() & 0x7FFF_FFFF
 }
 
