@@ -180,7 +180,9 @@ proptest! {
             let chosen: Vec<usize> = (0..values.len()).filter(|&i| subset >> i & 1 == 1).collect();
             if chosen.iter().all(|&i| support.get(i)) && belongs(structure, shape, keep, &chosen) {
                 let mut point = vec![0.0; values.len()];
-                chosen.iter().for_each(|&i| point[i] = values[i]);
+                for &i in &chosen {
+                    point[i] = values[i];
+                }
                 prop_assert!(lost <= squares_lost(&values, &point) + 1e-9, "{structure:?} {shape:?} {keep}: {chosen:?} is nearer");
             }
         }
@@ -426,11 +428,11 @@ fn read(structure: &str, density: f64) -> Result<Recipe, String> {
     let file: RecipeFile = Source::new("recipe", recipe(structure, density))
         .parse()
         .map_err(|faults| {
-            faults
+            let texts = faults
                 .faults
                 .iter()
-                .map(|f| format!("{f}; {}", f.help.clone().unwrap_or_default()))
-                .collect::<String>()
+                .map(|f| format!("{f}; {}", f.help.clone().unwrap_or_default()));
+            texts.collect::<Vec<_>>().join("\n")
         })?;
     Recipe::from_file(file).map_err(|e| e.to_string())
 }

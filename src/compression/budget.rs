@@ -130,7 +130,7 @@ impl Layer<'_> {
 }
 
 /// States times moves of one layer that the search may look at.
-const MOST_WORK: usize = 1 << 25;
+const MOST_WORK: usize = 1 << 22;
 
 /// The counts that hold most, and how much more others could hold if the search came to its limit.
 fn search(layers: &[Layer<'_>], budget: u64) -> (Vec<usize>, f64) {
@@ -160,12 +160,12 @@ fn search(layers: &[Layer<'_>], budget: u64) -> (Vec<usize>, f64) {
     while excluded < least {
         bound = bound.min(least);
         match within(layers, &base, slack, price, bound) {
-            None => return (best, least - excluded),
-            Some(Some(counts)) => {
+            Found::Limit => return (best, least - excluded),
+            Found::Best(counts) => {
                 let better = loss_of(&counts) < least;
                 return (if better { counts } else { best }, 0.0);
             }
-            Some(None) => excluded = bound,
+            Found::Nothing => excluded = bound,
         }
         bound *= 4.0;
     }
@@ -214,18 +214,20 @@ struct State {
     loss: f64,
     /// The state of the layer before, and the move from it.
     parent: usize,
-    moved: i64,
+    moved: isize,
 }
 
-/// The best counts whose loss is at most the bound, if there are any; `None` at the limit of the search.
-fn within(
-    layers: &[Layer<'_>],
-    base: &[usize],
-    slack: u64,
-    price: f64,
-    bound: f64,
-) -> Option<Option<Vec<usize>>> {
-    let moves: Vec<Vec<(i64, f64)>> = layers
+/// What a search within a bound found.
+enum Found {
+    Best(Vec<usize>),
+    Nothing,
+    /// It came to the limit of its work.
+    Limit,
+}
+
+/// The best counts whose loss is at most the bound.
+fn within(layers: &[Layer<'_>], base: &[usize], slack: u64, price: f64, bound: f64) -> Found {
+    let moves: Vec<Vec<(isize, f64)>> = layers
         .iter()
         .zip(base)
         .map(|(l, &from)| moves(l, from, price, bound))
@@ -233,25 +235,28 @@ fn within(
     // the layer with most moves comes last, where one move follows from what is left of the budget
     let mut order: Vec<usize> = (0..layers.len()).collect();
     order.sort_by_key(|&l| (moves[l].len(), l));
-    let last = order.pop()?;
+    let Some(last) = order.pop() else {
+        return Found::Nothing;
+    };
 
-    let mut levels = vec![vec![State {
+    let mut levels: Vec<Vec<State>> = Vec::new();
+    let start = vec![State {
         spent: 0,
         loss: 0.0,
         parent: 0,
         moved: 0,
-    }]];
+    }];
     for &l in &order {
-        let before = levels.last()?;
+        let before = levels.last().unwrap_or(&start);
         if before.len().saturating_mul(moves[l].len()) > MOST_WORK {
-            return None;
+            return Found::Limit;
         }
         let mut next: Vec<State> = Vec::new();
         for (parent, state) in before.iter().enumerate() {
             next.extend(moves[l].iter().filter_map(|&(moved, loss)| {
                 let loss = state.loss + loss;
                 (loss <= bound).then(|| State {
-                    spent: state.spent + i128::from(moved) * i128::from(layers[l].cost),
+                    spent: state.spent + (moved as i128) * i128::from(layers[l].cost),
                     loss,
                     parent,
                     moved,
@@ -266,36 +271,36 @@ fn within(
         base[last] as i128,
         (layers[last].squares.len() - base[last]) as i128,
     );
-    let known: BTreeMap<i64, f64> = moves[last].iter().copied().collect();
-    let mut best: Option<(f64, usize, i64)> = None;
-    for (i, state) in levels.last()?.iter().enumerate() {
+    let known: BTreeMap<isize, f64> = moves[last].iter().copied().collect();
+    let mut best: Option<(f64, usize, isize)> = None;
+    for (i, state) in levels.last().unwrap_or(&start).iter().enumerate() {
         let moved = (slack - state.spent).div_euclid(cost).min(up);
         if moved < -down {
             continue;
         }
-        let moved = moved as i64;
+        let moved = moved as isize;
         // a move that is not among them loses more than the bound on its own
         let Some(loss) = known.get(&moved) else { continue };
-        let unused = slack - state.spent - i128::from(moved) * cost;
+        let unused = slack - state.spent - (moved as i128) * cost;
         let total = state.loss + loss + price * unused as f64;
         if total <= bound && best.is_none_or(|(least, _, _)| total < least) {
             best = Some((total, i, moved));
         }
     }
-    Some(best.map(|(_, at, moved)| {
-        let mut counts = base.to_vec();
-        counts[last] = (base[last] as i64 + moved) as usize;
-        let mut at = at;
-        for (&l, level) in order.iter().zip(&levels[1..]).rev() {
-            counts[l] = (base[l] as i64 + level[at].moved) as usize;
-            at = level[at].parent;
-        }
-        counts
-    }))
+    let Some((_, mut at, moved)) = best else {
+        return Found::Nothing;
+    };
+    let mut counts = base.to_vec();
+    counts[last] = base[last].saturating_add_signed(moved);
+    for (&l, level) in order.iter().zip(&levels).rev() {
+        counts[l] = base[l].saturating_add_signed(level[at].moved);
+        at = level[at].parent;
+    }
+    Found::Best(counts)
 }
 
 /// The moves of a layer away from its count at the price that lose no more than the bound, with what they lose.
-fn moves(layer: &Layer<'_>, from: usize, price: f64, bound: f64) -> Vec<(i64, f64)> {
+fn moves(layer: &Layer<'_>, from: usize, price: f64, bound: f64) -> Vec<(isize, f64)> {
     let worth = price * layer.cost as f64;
     let mut moves = vec![(0, 0.0)];
     let (kept, left) = layer.squares.split_at(from);
