@@ -106,6 +106,11 @@ fn hostile_op() -> impl Strategy<Value = Op> {
         n().prop_map(|axis| Op::Concat { axis }),
         Just(Op::Flatten),
         Just(Op::Softmax),
+        any::<f32>().prop_map(|scale| Op::MaskedSoftmax { scale }),
+        n().prop_map(|heads| Op::SplitHeads { heads }),
+        Just(Op::MergeHeads),
+        Just(Op::MaskedMean),
+        Just(Op::PositionEmbedding),
         (n(), n()).prop_map(|(vocabulary, features)| Op::Embedding { vocabulary, features }),
         any::<f32>().prop_map(|rate| Op::Dropout { rate }),
         Just(Op::Input),
@@ -292,4 +297,57 @@ fn products_of_activations_count_their_work() {
     assert_eq!(output(&network), [2, 5, 8]);
     assert_eq!(network.macs(), 2 * (5 * 8 * 5) + 2 * (5 * 5 * 8));
     assert_eq!(network.parameters(), 0);
+}
+
+/// One layer of attention on 6 tokens of 8 features, two heads: shapes, work per head, and what a mask must fit.
+#[test]
+fn attention_counts_the_work_of_its_heads() {
+    let mut builder = NetworkBuilder::new();
+    builder.input("tokens", Shape(vec![6]));
+    let table = Op::Embedding {
+        vocabulary: 50,
+        features: 8,
+    };
+    builder.layer("words", table, &["tokens"]);
+    builder.layer("x", Op::PositionEmbedding, &["words"]);
+    for part in ["q", "k", "v"] {
+        let linear = Op::Linear {
+            out_features: 8,
+            bias: false,
+        };
+        builder.layer(&format!("{part}-all"), linear, &["x"]);
+        builder.layer(part, Op::SplitHeads { heads: 2 }, &[&format!("{part}-all")]);
+    }
+    builder.layer("score", Op::MatMul { transpose_b: true }, &["q", "k"]);
+    builder.layer("portion", Op::MaskedSoftmax { scale: 0.5 }, &["score", "tokens"]);
+    builder.layer("mix", Op::MatMul { transpose_b: false }, &["portion", "v"]);
+    builder.layer("merged", Op::MergeHeads, &["mix"]);
+    builder.layer("mean", Op::MaskedMean, &["merged", "tokens"]);
+    let network = builder.build().expect("the shapes fit");
+    let layer = |name: &str| network.layer(network.find(name).expect("a layer of this name"));
+    assert_eq!(layer("q").output.0, [2, 6, 4]);
+    assert_eq!(layer("score").output.0, [2, 6, 6]);
+    assert_eq!(layer("merged").output.0, [6, 8]);
+    assert_eq!(layer("mean").output.0, [8]);
+    // every head multiplies 6 × 4 by 4 × 6, then 6 × 6 by 6 × 4
+    assert_eq!(layer("score").nest.map(|n| n.macs()), Some(2 * 6 * 4 * 6));
+    assert_eq!(layer("mix").nest.map(|n| n.macs()), Some(2 * 6 * 6 * 4));
+    assert_eq!(network.parameters(), 50 * 8 + 6 * 8 + 3 * 64);
+    let refused = |op: Op, inputs: &[&str]| {
+        let mut wrong = builder.clone();
+        wrong.layer("wrong", op, inputs);
+        wrong.check().expect_err("it does not fit").swap_remove(0).to_string()
+    };
+    let message = refused(Op::SplitHeads { heads: 3 }, &["x"]);
+    assert!(message.contains("divide among 3 heads"), "{message}");
+    let message = refused(Op::MaskedSoftmax { scale: 1.0 }, &["x", "tokens"]);
+    assert!(message.contains("as long as it"), "{message}");
+    let message = refused(Op::MaskedSoftmax { scale: f32::NAN }, &["score", "tokens"]);
+    assert!(message.contains("greater than 0"), "{message}");
+    let message = refused(Op::MaskedMean, &["x", "mean"]);
+    assert!(message.contains("not padding"), "{message}");
+    let message = refused(Op::MergeHeads, &["x"]);
+    assert!(message.contains("[heads, tokens, features]"), "{message}");
+    let message = refused(Op::PositionEmbedding, &["mean"]);
+    assert!(message.contains("[tokens, features]"), "{message}");
 }

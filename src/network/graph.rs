@@ -43,6 +43,15 @@ impl Layer {
         self.weight_shape().map_or(0, |s| s.iter().product())
     }
 
+    /// The inputs whose values its output is made of; a mask only says which of them count.
+    #[must_use]
+    pub fn sources(&self) -> &[LayerId] {
+        match self.op {
+            Op::MaskedSoftmax { .. } | Op::MaskedMean => &self.inputs[..1.min(self.inputs.len())],
+            _ => &self.inputs,
+        }
+    }
+
     /// All trained values: weights, biases, gains and shifts, table rows.
     #[must_use]
     pub fn parameters(&self) -> usize {
@@ -54,6 +63,7 @@ impl Layer {
             Op::BatchNorm { .. } => 2 * channels,
             Op::LayerNorm { .. } => 2 * last,
             Op::Embedding { vocabulary, features } => vocabulary * features,
+            Op::PositionEmbedding => self.output.elements(),
             _ => 0,
         }
     }

@@ -89,6 +89,9 @@ pub enum Activation {
     Tanh,
 }
 
+/// The token that fills a sentence up to the network's length. It takes no part in masked operations.
+pub const PADDING_TOKEN: u32 = 0;
+
 /// A layer's operation. Inputs are ordered; their number is fixed by the operation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
@@ -135,6 +138,24 @@ pub enum Op {
     Flatten,
     /// Softmax over the last axis.
     Softmax,
+    /// Softmax of `scale · x` over the last axis, the keys of an attention: `[…, Q, K]` and the tokens `[K]` that the
+    /// keys stand for. Keys of token 0 ([`PADDING_TOKEN`]) take no part; a sample of padding alone gives zeros.
+    MaskedSoftmax {
+        /// What the scores are multiplied by first, as 1/√d.
+        scale: f32,
+    },
+    /// The heads of an attention side by side become matrices of their own: `[T, heads·D]` to `[heads, T, D]`.
+    SplitHeads {
+        /// How many heads there are.
+        heads: usize,
+    },
+    /// The inverse of [`Op::SplitHeads`]: `[heads, T, D]` to `[T, heads·D]`.
+    MergeHeads,
+    /// The mean of each feature over the tokens that are not padding: `[T, F]` and the tokens `[T]` to `[F]`. A sample
+    /// of padding alone gives zeros.
+    MaskedMean,
+    /// A trained row is added for every position: `[T, F]` to the same. Its table is `T × F`.
+    PositionEmbedding,
     /// Rows of a table `vocabulary × features` picked by integer tokens: `[T]` to `[T, features]`.
     Embedding {
         /// Rows of the table.
@@ -168,6 +189,11 @@ impl Op {
             Self::Concat { .. } => "concat",
             Self::Flatten => "flatten",
             Self::Softmax => "softmax",
+            Self::MaskedSoftmax { .. } => "masked-softmax",
+            Self::SplitHeads { .. } => "split-heads",
+            Self::MergeHeads => "merge-heads",
+            Self::MaskedMean => "masked-mean",
+            Self::PositionEmbedding => "position-embedding",
             Self::Embedding { .. } => "embedding",
             Self::Dropout { .. } => "dropout",
         }

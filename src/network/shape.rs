@@ -128,7 +128,7 @@ pub(super) fn input(shape: &Shape) -> Result<Shape, String> {
 fn arity(op: &Op) -> (usize, usize) {
     match op {
         Op::Input => (0, 0),
-        Op::MatMul { .. } => (2, 2),
+        Op::MatMul { .. } | Op::MaskedSoftmax { .. } | Op::MaskedMean => (2, 2),
         Op::Add | Op::Concat { .. } => (2, usize::MAX),
         _ => (1, 1),
     }
@@ -167,6 +167,45 @@ pub(super) fn infer(op: &Op, inputs: &[&Shape]) -> Result<Shape, String> {
             }
             inputs[0].clone()
         }
+        Op::MaskedSoftmax { scale } => masked_softmax(*scale, inputs[0], inputs[1])?,
+        Op::SplitHeads { heads } => match inputs[0].0.as_slice() {
+            &[tokens, features] if *heads > 0 && features.is_multiple_of(*heads) => {
+                Shape(vec![*heads, tokens, features / heads])
+            }
+            _ => {
+                return Err(format!(
+                    "it needs a [tokens, features] input whose features divide among {heads} heads, not {}",
+                    inputs[0]
+                ));
+            }
+        },
+        Op::MergeHeads => match inputs[0].0.as_slice() {
+            &[heads, tokens, features] => Shape(vec![
+                tokens,
+                heads
+                    .checked_mul(features)
+                    .ok_or("the features of its heads overflow")?,
+            ]),
+            _ => {
+                return Err(format!(
+                    "it needs a [heads, tokens, features] input, not {}",
+                    inputs[0]
+                ));
+            }
+        },
+        Op::MaskedMean => match (inputs[0].0.as_slice(), inputs[1].0.as_slice()) {
+            (&[rows, features], &[tokens]) if rows == tokens => Shape(vec![features]),
+            _ => {
+                return Err(format!(
+                    "it takes the mean of [tokens, features] where [tokens] are not padding, not of {} by {}",
+                    inputs[0], inputs[1]
+                ));
+            }
+        },
+        Op::PositionEmbedding => match inputs[0].0.as_slice() {
+            [_, _] => inputs[0].clone(),
+            _ => return Err(format!("it needs a [tokens, features] input, not {}", inputs[0])),
+        },
         Op::Add => {
             if let Some(other) = inputs.iter().find(|s| **s != inputs[0]) {
                 return Err(format!(
@@ -194,6 +233,18 @@ pub(super) fn infer(op: &Op, inputs: &[&Shape]) -> Result<Shape, String> {
         },
     };
     shape.checked()
+}
+
+fn masked_softmax(scale: f32, scores: &Shape, tokens: &Shape) -> Result<Shape, String> {
+    if !scale.is_finite() || scale <= 0.0 {
+        return Err(format!("its scale {scale} must be a number greater than 0"));
+    }
+    match (scores.0.last(), tokens.0.as_slice()) {
+        (Some(keys), [tokens]) if keys == tokens => Ok(scores.clone()),
+        _ => Err(format!(
+            "it masks the last axis of {scores} by {tokens}; the tokens must be one axis as long as it"
+        )),
+    }
 }
 
 fn matmul(transpose_b: bool, a: &Shape, b: &Shape) -> Result<Shape, String> {

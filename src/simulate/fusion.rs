@@ -9,7 +9,7 @@
 //! | add | element-wise: into the chain of the operand that is made last; the others are read |
 //! | pool, global average pool | with [`Fusion::Full`] |
 //! | flatten, dropout (while nothing trains) | names for the same tensor: free, inside a chain or not |
-//! | concatenation, softmax, layer norm, embedding | never: steps of their own |
+//! | concatenation, softmax, layer norm, embeddings, heads split and merged, mean over tokens | never: steps of their own |
 //!
 //! A chain ends at a tensor that a second layer reads, and at the network's output: they are written, so whoever
 //! reads them reads them from memory. It never begins at a layer that does not multiply.
@@ -202,7 +202,7 @@ pub(super) fn origins(network: &Network, id: LayerId) -> Vec<LayerId> {
         if layer.nest.is_some() || layer.op == Op::Input {
             found.insert(at);
         } else {
-            stack.extend(&layer.inputs);
+            stack.extend(layer.sources());
         }
     }
     found.into_iter().collect()

@@ -97,6 +97,7 @@ pub(super) fn specifications(layer: &Layer, input: &[usize]) -> Vec<Specificatio
             ]
         }
         Op::LayerNorm { .. } => vec![one("gain", Role::Gain, last()), one("shift", Role::Shift, last())],
+        Op::PositionEmbedding => vec![one("table", Role::Table, input.to_vec())],
         Op::Embedding { vocabulary, features } => {
             vec![one("table", Role::Table, vec![*vocabulary, *features])]
         }
@@ -164,9 +165,13 @@ fn gaussian(seed: u64, name: &str, std: f64, values: &mut [f32]) {
     }
 }
 
+/// The standard deviation of fresh rows of positions: small beside those of tokens.
+const POSITION_STD: f64 = 0.02;
+
 impl Parameters {
     /// Fresh values: weights are Gaussian with standard deviation √(1/n) for n products per output, √(2/n) where
-    /// the layer feeds a `ReLU` (He et al., ICCV 2015); table rows are standard Gaussian; biases and shifts are 0,
+    /// the layer feeds a `ReLU` (He et al., ICCV 2015); table rows are standard Gaussian, rows of positions
+    /// Gaussian with standard deviation 0.02 (as in BERT, arXiv:1810.04805); biases and shifts are 0,
     /// gains 1; running means are 0 and running variances 1.
     ///
     /// Every parameter draws from a random stream of its own name, so that a layer added elsewhere does not change it.
@@ -186,6 +191,9 @@ impl Parameters {
                         let fan_in = shape[1..].iter().product::<usize>() as f64;
                         let gain = if feeds[id.index()] { 2.0 } else { 1.0 };
                         gaussian(seed, &name, (gain / fan_in).sqrt(), &mut values);
+                    }
+                    Role::Table if layer.op == Op::PositionEmbedding => {
+                        gaussian(seed, &name, POSITION_STD, &mut values);
                     }
                     Role::Table => gaussian(seed, &name, 1.0, &mut values),
                     Role::Gain => values.fill(1.0),

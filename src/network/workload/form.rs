@@ -187,6 +187,24 @@ pub(super) enum OpForm {
     Flatten,
     /// Softmax over the last axis
     Softmax,
+    /// Softmax of scaled scores over keys, given with the tokens of the keys: keys of token 0 take no part
+    MaskedSoftmax {
+        /// What the scores are multiplied by first
+        #[serde(default = "unit")]
+        #[schemars(extend("exclusiveMinimum" = 0.0))]
+        scale: f32,
+    },
+    /// `[tokens, features]` to `[heads, tokens, features of a head]`
+    SplitHeads {
+        /// Heads; they divide the features
+        heads: NonZeroUsize,
+    },
+    /// `[heads, tokens, features of a head]` to `[tokens, features]`
+    MergeHeads,
+    /// The mean over tokens that are not 0; its inputs are `[tokens, features]` and the tokens
+    MaskedMean,
+    /// Adds a trained row to every position
+    PositionEmbedding,
     /// Rows of a table picked by tokens
     Embedding {
         /// Rows of the table
@@ -257,6 +275,11 @@ impl OpForm {
             Self::Concat { axis } => Op::Concat { axis },
             Self::Flatten => Op::Flatten,
             Self::Softmax => Op::Softmax,
+            Self::MaskedSoftmax { scale } => Op::MaskedSoftmax { scale },
+            Self::SplitHeads { heads } => Op::SplitHeads { heads: heads.get() },
+            Self::MergeHeads => Op::MergeHeads,
+            Self::MaskedMean => Op::MaskedMean,
+            Self::PositionEmbedding => Op::PositionEmbedding,
             Self::Embedding { vocabulary, features } => Op::Embedding {
                 vocabulary: vocabulary.get(),
                 features: features.get(),
@@ -323,6 +346,10 @@ impl Default for Sides {
 
 fn one() -> NonZeroUsize {
     NonZeroUsize::MIN
+}
+
+fn unit() -> f32 {
+    1.0
 }
 
 fn yes() -> bool {

@@ -309,6 +309,43 @@ proptest! {
         check(&network, &inputs, samples, u64::from(seed), 24, false)?;
     }
 
+    #[test]
+    fn positions(shape in [1..5usize, 1..5], samples in 1..4usize, seed: u32) {
+        check_single(Op::PositionEmbedding, &shape, samples, u64::from(seed))?;
+    }
+
+    #[test]
+    fn heads(heads in 1..4usize, tokens in 1..5usize, features in 1..4usize, samples in 1..4usize, seed: u32) {
+        check_single(Op::SplitHeads { heads }, &[tokens, heads * features], samples, u64::from(seed))?;
+        check_single(Op::MergeHeads, &[heads, tokens, features], samples, u64::from(seed))?;
+    }
+
+    /// A whole attention behind a table of tokens, some of them padding, and its mean; padding changes nothing.
+    #[test]
+    fn masked_attention(heads in 1..4usize, tokens in 1..6usize, features in 1..4usize, scale in 0.2..2.0f32, samples in 1..4usize, seed: u32) {
+        let network = attention(heads, tokens, features, scale);
+        // the first token is none of padding, others are at random; the last sample is padding alone
+        let inputs: Vec<f64> = values(u64::from(seed), samples * tokens)
+            .iter()
+            .enumerate()
+            .map(|(i, v)| {
+                let padding = (i % tokens != 0 && *v < 0.0) || (samples > 1 && i / tokens == samples - 1);
+                if padding { 0.0 } else { 1.0 + (v.abs() * 6.0).floor() }
+            })
+            .collect();
+        check(&network, &inputs, samples, u64::from(seed), 16, false)?;
+        // with other values in the padding's row of the table the outputs are the same
+        let mut engine = Engine::<f64>::new(&network, false).expect("one input");
+        let mut parameters = parameters(&network, u64::from(seed));
+        let run = |engine: &mut Engine<f64>, parameters: &[Vec<f64>]| {
+            let lent: Vec<&[f64]> = parameters.iter().map(Vec::as_slice).collect();
+            engine.forward(&lent, &inputs, samples, false, 0).expect("the inputs fit").to_vec()
+        };
+        let before = run(&mut engine, &parameters);
+        parameters[0][..heads * features].iter_mut().for_each(|v| *v += 3.0);
+        prop_assert_eq!(before, run(&mut engine, &parameters));
+    }
+
     /// Both factors, with heads, come from one input by way of two linear layers.
     #[test]
     fn product(lead in prop::collection::vec(1..3usize, 0..2), m in 1..5usize, k in 1..5usize, transpose_b: bool, samples in 1..4usize, seed: u32) {
@@ -332,6 +369,59 @@ proptest! {
         let network = random_graph(&choices);
         let inputs = values(u64::from(seed), samples * network.layer(network.input()).output.elements());
         check(&network, &inputs, samples, u64::from(seed), 5, true)?;
+    }
+}
+
+/// One attention with its position table, read by the mean over tokens.
+fn attention(heads: usize, tokens: usize, features: usize, scale: f32) -> Network {
+    let mut builder = NetworkBuilder::new();
+    builder.input("tokens", Shape(vec![tokens]));
+    let table = Op::Embedding {
+        vocabulary: 8,
+        features: heads * features,
+    };
+    builder.layer("words", table, &["tokens"]);
+    builder.layer("x", Op::PositionEmbedding, &["words"]);
+    for part in ["q", "k", "v"] {
+        let linear = Op::Linear {
+            out_features: heads * features,
+            bias: true,
+        };
+        builder.layer(&format!("{part}-all"), linear, &["x"]);
+        builder.layer(part, Op::SplitHeads { heads }, &[&format!("{part}-all")]);
+    }
+    builder.layer("score", Op::MatMul { transpose_b: true }, &["q", "k"]);
+    builder.layer("portion", Op::MaskedSoftmax { scale }, &["score", "tokens"]);
+    builder.layer("mix", Op::MatMul { transpose_b: false }, &["portion", "v"]);
+    builder.layer("merged", Op::MergeHeads, &["mix"]);
+    builder.layer("mean", Op::MaskedMean, &["merged", "tokens"]);
+    builder.build().expect("the shapes fit")
+}
+
+/// Softmax of (ln 2, ln 6, anything) twice as steep without the third key: 4 and 36 of 40. Mean of rows 0 and 1.
+#[test]
+fn masks_leave_padding_out() {
+    let mut builder = NetworkBuilder::new();
+    builder.input("tokens", Shape(vec![3]));
+    let table = Op::Embedding {
+        vocabulary: 6,
+        features: 3,
+    };
+    builder.layer("rows", table, &["tokens"]);
+    builder.layer("portion", Op::MaskedSoftmax { scale: 2.0 }, &["rows", "tokens"]);
+    builder.layer("mean", Op::MaskedMean, &["portion", "tokens"]);
+    let network = builder.build().expect("the shapes fit");
+    let mut engine = Engine::<f64>::new(&network, false).expect("one input");
+    let mut rows = vec![9.0; 18];
+    rows[12..15].copy_from_slice(&[2f64.ln(), 6f64.ln(), 50.0]);
+    rows[15..18].copy_from_slice(&[6f64.ln(), 6f64.ln(), f64::INFINITY]);
+    let out = engine
+        .forward(&[&rows], &[4.0, 5.0, 0.0, 0.0, 0.0, 0.0], 2, false, 0)
+        .expect("the tokens are rows")
+        .to_vec();
+    let want = [f64::midpoint(0.1, 0.5), f64::midpoint(0.9, 0.5), 0.0, 0.0, 0.0, 0.0];
+    for (got, want) in out.iter().zip(want) {
+        assert!((got - want).abs() < 1e-15, "{out:?}");
     }
 }
 

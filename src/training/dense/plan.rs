@@ -267,6 +267,27 @@ fn operator<T: Float>(
             })
         }
         Op::Softmax => Box::new(ops::Softmax(last)),
+        Op::MaskedSoftmax { scale } => Box::new(ops::MaskedSoftmax {
+            keys: last,
+            rows: input.iter().product::<usize>() / last,
+            scale: T::of(f64::from(*scale)),
+        }),
+        Op::SplitHeads { heads } => Box::new(ops::Heads {
+            tokens: *input.first()?,
+            heads: *heads,
+            features: last / heads,
+            split: true,
+        }),
+        Op::MergeHeads => Box::new(ops::Heads {
+            tokens: *input.get(1)?,
+            heads: *input.first()?,
+            features: last,
+            split: false,
+        }),
+        Op::MaskedMean => Box::new(ops::MaskedMean { features: last }),
+        Op::PositionEmbedding => Box::new(ops::Position {
+            elements: input.iter().product(),
+        }),
         Op::Embedding { vocabulary, features } => Box::new(ops::Embedding {
             vocabulary: *vocabulary,
             features: *features,
