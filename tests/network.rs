@@ -336,7 +336,11 @@ fn attention_counts_the_work_of_its_heads() {
     let refused = |op: Op, inputs: &[&str]| {
         let mut wrong = builder.clone();
         wrong.layer("wrong", op, inputs);
-        wrong.check().expect_err("it does not fit").swap_remove(0).to_string()
+        wrong
+            .check()
+            .expect_err("it does not fit")
+            .swap_remove(0)
+            .to_string()
     };
     let message = refused(Op::SplitHeads { heads: 3 }, &["x"]);
     assert!(message.contains("divide among 3 heads"), "{message}");

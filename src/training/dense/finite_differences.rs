@@ -419,7 +419,14 @@ fn masks_leave_padding_out() {
         .forward(&[&rows], &[4.0, 5.0, 0.0, 0.0, 0.0, 0.0], 2, false, 0)
         .expect("the tokens are rows")
         .to_vec();
-    let want = [f64::midpoint(0.1, 0.5), f64::midpoint(0.9, 0.5), 0.0, 0.0, 0.0, 0.0];
+    let want = [
+        f64::midpoint(0.1, 0.5),
+        f64::midpoint(0.9, 0.5),
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+    ];
     for (got, want) in out.iter().zip(want) {
         assert!((got - want).abs() < 1e-15, "{out:?}");
     }

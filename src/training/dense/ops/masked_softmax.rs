@@ -87,7 +87,11 @@ fn row<T: Float>(input: &[T], tokens: &[T], scale: T, output: &mut [T]) {
     };
     let mut sum = T::ZERO;
     for ((o, &x), &t) in output.iter_mut().zip(input).zip(tokens) {
-        *o = if live(t) { ((x - top) * scale).exp() } else { T::ZERO };
+        *o = if live(t) {
+            ((x - top) * scale).exp()
+        } else {
+            T::ZERO
+        };
         sum += *o;
     }
     let inverse = T::ONE / sum;
