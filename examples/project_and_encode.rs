@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, reason = "an example shows what it found")]
 
 use cosparse::compression::encoding::{Encoding, best_width};
-use cosparse::compression::precision::{EqualInterval, Precision};
+use cosparse::compression::precision::{Levels, Precision};
 use cosparse::compression::structure::{Structure, TensorShape};
 use cosparse::compression::{ConstraintSet, Mask, Target, pack};
 
@@ -16,19 +16,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .set(TensorShape::matrix(rows, cols), 2500)
         .project(&mut weights, &Mask::full(rows, cols));
     let mask = Mask::of(&weights, rows, cols);
-    let levels = EqualInterval::fit(&weights, &mask, 3);
+    let levels = Levels::fit(Precision::equal_interval(3), &weights, &mask);
     levels.project(&mut weights, &mask);
 
     let target = Target {
         structure: Structure::Unstructured,
         density: mask.density(),
-        precision: Precision::EqualInterval { bits: 3 },
+        precision: Precision::equal_interval(3),
         encoding: Encoding::RelativeIndex {
             bits: best_width(&mask, 3),
         },
         activation_bits: None,
     };
-    let packed = pack::pack(&weights, rows, cols, &target, levels.interval)?;
+    let packed = pack::pack(&weights, rows, cols, target.encoding, &levels)?;
     println!(
         "{} weights of {} in {} bytes, {:?}",
         mask.count(),

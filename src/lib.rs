@@ -6,6 +6,7 @@
 //! | What does a network cost on an accelerator? | [`simulate::network()`]: cycles by cause, energy by component, traffic by memory |
 //! | From which pruned portion on does a sparse engine pay? | [`simulate::break_even`]: dense and sparse under one area |
 //! | Which weights stay, and on which levels? | [`admm`]: training onto the exact sets of [`compression`] |
+//! | How small is the whole network as a file? | [`artefact`]: every layer in its cheapest form, read back and compared |
 //! | How many bytes is that? | [`compression::pack`]: the file itself, read back and compared |
 //! | How far should each layer go on this accelerator? | [`codesign::run`]: all of it together, on measured accuracy |
 //!
@@ -27,7 +28,7 @@
 //! # Modules
 //!
 //! They follow the data, and dependencies point one way:
-//! [`units`] and [`document`] ← [`network`], [`hardware`] ← [`compression`] ← [`simulate`], [`training`] ← [`admm`]
+//! [`units`] and [`document`] ← [`network`], [`hardware`] ← [`compression`] ← [`simulate`], [`training`] ← [`artefact`], [`admm`]
 //! ← [`codesign`] ← [`report`] ← [`scalesim`] ← [`cli`]. Training and ADMM know nothing of hardware; the simulator knows
 //! nothing of training; only `codesign` knows both. ARCHITECTURE.md in the repository lists every modelling
 //! assumption with the test that holds it.
@@ -45,6 +46,8 @@ pub mod compression;
 pub mod simulate;
 
 pub mod training;
+
+pub mod artefact;
 
 pub mod admm;
 

@@ -2,8 +2,9 @@
 #![allow(clippy::float_cmp)] // the numbers are exact in binary, and levels exact multiples
 
 use cosparse::admm::{
-    AdmmOptions, Assignment, Phase, Problem, PruneOptions, QuantiseOptions, prune, quantise, solve,
+    AdmmOptions, Assignment, Phase, Problem, PruneOptions, QuantiseOptions, Snapping, prune, quantise, solve,
 };
+use cosparse::compression::precision::Precision;
 use cosparse::compression::structure::{Structure, TensorShape};
 use cosparse::network::{Network, NetworkBuilder, Op, Shape};
 use cosparse::training::data::Samples;
@@ -265,12 +266,13 @@ fn levels_are_multiples_of_their_interval() {
     let run = |retrain: f64| {
         let options = QuantiseOptions {
             admm: admm(3),
+            snapping: Snapping::AtOnce,
             retrain: training(retrain, 0.05),
         };
         quantise(
             &network,
             from.clone(),
-            &[2],
+            &[Precision::equal_interval(2)],
             &problem,
             &options,
             "test",
@@ -279,7 +281,7 @@ fn levels_are_multiples_of_their_interval() {
         .expect("it trains")
     };
     let (snapped, trained) = (run(0.0), run(3.0));
-    let q = trained.intervals[0];
+    let q = trained.levels[0].scale_of(0);
     for (i, &w) in trained.parameters.list[0].values.iter().enumerate() {
         let level = if from.list[0].support.as_ref().is_some_and(|s| s.get(i)) {
             [-2.0, -1.0, 1.0, 2.0].iter().any(|l| l * q == w)

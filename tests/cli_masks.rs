@@ -289,11 +289,13 @@ fn wrong_requests_name_their_cure() {
 /// Layers without a mask are no error; packed layers are masks as well.
 #[test]
 fn a_directory_may_hold_packed_layers_and_less_than_all() {
-    use cosparse::compression::Target;
+    use cosparse::compression::encoding::Encoding;
     use cosparse::compression::pack::PackedLayer;
+    use cosparse::compression::precision::Levels;
     let directory = tempfile::tempdir().expect("a temporary directory");
     let weights: Vec<f32> = (0u8..24).map(|i| f32::from(i % 3)).collect();
-    let layer = PackedLayer::new("fc", &[4, 6], (4, 6), &weights, &Target::DENSE, 0.0).expect("floats");
+    let layer =
+        PackedLayer::new("fc", &[4, 6], (4, 6), &weights, Encoding::Dense, &Levels::FLOAT32).expect("floats");
     fs::write(
         directory.path().join("00-fc.cspl"),
         layer.pack().expect("bytes").bytes,

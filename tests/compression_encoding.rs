@@ -6,9 +6,8 @@ use cosparse::compression::encoding::{
     EncodeError, Encoding, Layout, Random, best_width, entries, entries_in, smallest, smallest_expected_bits,
 };
 use cosparse::compression::pack::{PackError, PackedLayer, pack, unpack};
-use cosparse::compression::precision::{EqualInterval, Precision};
-use cosparse::compression::structure::Structure;
-use cosparse::compression::{Mask, Target};
+use cosparse::compression::precision::{EqualInterval, Levels};
+use cosparse::compression::Mask;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 
@@ -166,8 +165,7 @@ proptest! {
         values in prop::collection::vec(prop_oneof![3 => Just(0.0f32), 3 => -1.0f32..1.0, 1 => prop::num::f32::ANY], 24..25),
         encoding in encoding(),
     ) {
-        let target = Target { encoding, ..Target::DENSE };
-        let packed = pack(&values, 4, 6, &target, 0.0).expect("any float can be packed");
+        let packed = pack(&values, 4, 6, encoding, &Levels::FLOAT32).expect("any float can be packed");
         let back = unpack(&packed.bytes).expect("what was packed");
         let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         prop_assert_eq!(bits(&back.values), bits(&values));
@@ -182,8 +180,8 @@ proptest! {
         cut in any::<prop::sample::Index>(),
     ) {
         let (rows, cols) = (mask.rows(), mask.cols());
-        let target = Target { encoding, ..levels(bits) };
-        let layer = PackedLayer::new("conv1", &[rows, 1, cols], (rows, cols), &weights, &target, 0.37).expect("on its levels");
+        let set = Levels::equal_interval(bits, 0.37);
+        let layer = PackedLayer::new("conv1", &[rows, 1, cols], (rows, cols), &weights, encoding, &set).expect("on its levels");
         let bytes = layer.pack().expect("valid widths").bytes;
         let back = PackedLayer::from_bytes(&bytes).expect("what was packed");
         prop_assert_eq!((back.values(), back.mask()), (weights, &mask));
@@ -216,41 +214,41 @@ fn level_layer() -> impl Strategy<Value = (Mask, u8, Vec<f32>)> {
     })
 }
 
-fn levels(bits: u8) -> Target {
-    Target {
-        structure: Structure::Unstructured,
-        density: 0.5,
-        precision: Precision::EqualInterval { bits },
-        encoding: Encoding::Bitmap,
-        activation_bits: None,
-    }
-}
-
 #[test]
 fn a_weight_off_its_levels_is_refused_with_its_place() {
     let weights = [0.5, 0.0, -1.0, 0.51];
-    let error = pack(&weights, 2, 2, &levels(3), 0.5).expect_err("0.51 is no level of 0.5");
+    let error = pack(&weights, 2, 2, Encoding::Bitmap, &Levels::equal_interval(3, 0.5))
+        .expect_err("0.51 is no level of 0.5");
     assert!(matches!(error, PackError::OffLevel { index: 3, .. }), "{error}");
     assert!(matches!(
-        pack(&[f32::NAN], 1, 1, &levels(3), 0.5),
+        pack(
+            &[f32::NAN],
+            1,
+            1,
+            Encoding::Bitmap,
+            &Levels::equal_interval(3, 0.5)
+        ),
         Err(PackError::OffLevel { index: 0, .. })
     ));
     assert!(matches!(
-        pack(&weights, 2, 3, &levels(3), 0.5),
+        pack(&weights, 2, 3, Encoding::Bitmap, &Levels::equal_interval(3, 0.5)),
         Err(PackError::Shape { .. })
     ));
     for (bits, interval) in [(3, 0.0), (3, f32::NAN), (3, -1.0), (0, 0.5), (17, 0.5)] {
         assert!(matches!(
-            pack(&weights, 2, 2, &levels(bits), interval),
+            pack(
+                &weights,
+                2,
+                2,
+                Encoding::Bitmap,
+                &Levels::equal_interval(bits, interval)
+            ),
             Err(PackError::Levels { .. })
         ));
     }
-    let wide = Target {
-        encoding: Encoding::RelativeIndex { bits: 17 },
-        ..Target::DENSE
-    };
+    let wide = Encoding::RelativeIndex { bits: 17 };
     assert!(matches!(
-        pack(&weights, 2, 2, &wide, 0.0),
+        pack(&weights, 2, 2, wide, &Levels::FLOAT32),
         Err(PackError::Encode {
             source: EncodeError::IndexBits(17),
             ..

@@ -51,7 +51,7 @@ fn two_engines() -> Profile {
 fn cost(profile: &Profile, density: f64, batch: u64) -> Result<NetworkCost, SimulateError> {
     let target = Target {
         density,
-        precision: Precision::EqualInterval { bits: 4 },
+        precision: Precision::equal_interval(4),
         encoding: Encoding::RelativeIndex { bits: 4 },
         ..Target::DENSE
     };

@@ -14,7 +14,7 @@ mod saliency;
 mod solve;
 
 pub use levels::{Quantised, quantise};
-pub use options::{AdmmOptions, PruneOptions, QuantiseOptions};
+pub use options::{AdmmOptions, PruneOptions, QuantiseOptions, Snapping};
 pub use prune::prune;
 pub use record::{Phase, Record};
 pub use saliency::fisher;

@@ -35,13 +35,51 @@ pub struct PruneOptions {
     pub retrain: FitOptions,
 }
 
+/// How weights go onto their levels after ADMM.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Snapping {
+    /// All at once.
+    AtOnce,
+    /// In steps: those nearest to a level are put on it and frozen, the others train on, until at the end all that are
+    /// left are put on levels (METHODS §4; arXiv 1811.01907).
+    Incremental {
+        /// The portion of the survivors on levels after each step, ascending, each in (0, 1].
+        portions: Vec<f64>,
+        /// Training of the others after each step.
+        train: FitOptions,
+    },
+}
+
 /// ADMM onto levels, then training of what is not on levels (biases).
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantiseOptions {
     /// The ADMM run.
     pub admm: AdmmOptions,
-    /// Training of the biases with the levels frozen.
+    /// How weights go onto their levels after it.
+    pub snapping: Snapping,
+    /// Training of the biases, and of the entries of codebooks, with the levels frozen.
     pub retrain: FitOptions,
+}
+
+impl QuantiseOptions {
+    /// The portions of all epochs that ADMM, snapping in steps and retraining take.
+    pub(super) fn shares(&self) -> [f64; 3] {
+        let snapping = match &self.snapping {
+            Snapping::AtOnce => 0.0,
+            Snapping::Incremental { portions, train } => portions.len() as f64 * train.epochs,
+        };
+        let epochs = [
+            f64::from(self.admm.iterations) * self.admm.w_step.epochs,
+            snapping,
+            self.retrain.epochs,
+        ];
+        let total: f64 = epochs.iter().sum();
+        if total > 0.0 {
+            epochs.map(|e| e / total)
+        } else {
+            [1.0, 0.0, 0.0]
+        }
+    }
 }
 
 impl AdmmOptions {

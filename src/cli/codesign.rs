@@ -230,7 +230,7 @@ fn report(
             &c.name,
             &c.parameters,
             &c.recipe,
-            &c.intervals,
+            &c.levels,
         )?);
         let recipe = c.recipe.to_file(format!(
             "cosparse {} {}, run `{}`, candidate `{}`",

@@ -118,7 +118,9 @@ fn fault(source: &Source, error: &RecipeError, names: &[&str]) -> Fault {
         RecipeError::Density { layer, .. } => {
             (layer, "density", "write a portion above 0 and up to 1".into())
         }
-        RecipeError::PrecisionBits { layer, .. } => (layer, "precision", "write 1 to 16 bits".into()),
+        RecipeError::PrecisionBits { layer, most, .. } => {
+            (layer, "precision", format!("write 1 to {most} bits"))
+        }
         RecipeError::ActivationBits { layer, .. } => (layer, "activation-bits", "write 1 to 16 bits".into()),
         RecipeError::Encoding { layer, .. } => (
             layer,

@@ -6,7 +6,7 @@ use super::objective::Objective;
 use super::pipeline::{CodesignError, EVALUATED, Request};
 use super::store::Stage;
 use crate::compression::encoding::{Encoding, smallest};
-use crate::compression::precision::Precision;
+use crate::compression::precision::{Levels, Precision};
 use crate::compression::structure::Structure;
 use crate::compression::{Mask, Recipe, Target};
 use crate::hardware::Profile;
@@ -21,10 +21,10 @@ pub struct Candidate {
     pub name: String,
     /// The targets it realises.
     pub recipe: Recipe,
-    /// Its parameters; pruned weights are zero, quantised ones exact multiples of their interval.
+    /// Its parameters; pruned weights are zero, quantised ones exactly on their levels.
     pub parameters: Parameters,
-    /// The interval q per weight parameter; empty when nothing is quantised.
-    pub intervals: Vec<f32>,
+    /// The levels of each weight parameter; empty when nothing is quantised.
+    pub levels: Vec<Levels>,
     /// Accuracy on the validation samples, 0 to 1: what choices were made on.
     pub validation: f64,
     /// Accuracy on the test samples, 0 to 1: read once, after all choices.
@@ -91,7 +91,7 @@ impl Candidate {
         let targets = masks.iter().enumerate().map(|(i, (layer, mask))| {
             let precision = bits
                 .get(i)
-                .map_or(Precision::Float32, |&bits| Precision::EqualInterval { bits });
+                .map_or(Precision::Float32, |&bits| Precision::equal_interval(bits));
             let encoding = match engines[i] {
                 _ if bits.is_empty() => Encoding::Dense,
                 // what the engine reads is what is stored, unless storage is what is minimised
@@ -131,7 +131,7 @@ impl Candidate {
         Ok(Self {
             name,
             recipe,
-            intervals: stage.intervals,
+            levels: stage.levels,
             validation: stage.validation,
             test,
             activations,

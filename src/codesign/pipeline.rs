@@ -8,6 +8,7 @@ use super::search::kept;
 use super::store::{Key, Stage, Store, StoreError, fingerprint};
 use crate::admm::{self, Problem, PruneOptions, Record};
 use crate::compression::Mask;
+use crate::compression::precision::{Levels, Precision};
 use crate::compression::structure::Structure;
 use crate::hardware::Profile;
 use crate::network::workload::{OptimiserSpec, ScheduleSpec, TrainingSpec};
@@ -137,7 +138,7 @@ impl Run<'_> {
         compute: impl FnOnce(
             &Material,
             &mut dyn FnMut(f64),
-        ) -> Result<(Parameters, Vec<f32>, Vec<Record>), TrainingError>,
+        ) -> Result<(Parameters, Vec<Levels>, Vec<Record>), TrainingError>,
     ) -> Result<Stage, CodesignError> {
         let seed = self.seed.to_le_bytes();
         let mut parts: Vec<&[u8]> = vec![
@@ -153,14 +154,14 @@ impl Run<'_> {
         } else {
             let material = Arc::clone(&self.material);
             let observer = &mut *self.observer;
-            let (parameters, intervals, records) = compute(&material, &mut |f| observer.progress(f))?;
+            let (parameters, levels, records) = compute(&material, &mut |f| observer.progress(f))?;
             let mut executor = executor_for(self.network, parameters)?;
             let measured = measure(&mut *executor, &material.validation, EVALUATED)?;
             let stage = Stage {
                 parameters: executor.parameters().clone(),
                 validation: measured.accuracy,
                 loss: measured.loss,
-                intervals,
+                levels,
                 records,
             };
             self.request.store.save(&key, &stage)?;
@@ -259,6 +260,7 @@ impl Run<'_> {
     /// Moves the survivors onto levels.
     pub(super) fn quantise(&mut self, name: &str, from: &Stage, bits: &[u8]) -> Result<Stage, CodesignError> {
         let (network, options) = (&self.lighter(&from.parameters), self.plan.levels.clone());
+        let precisions: Vec<Precision> = bits.iter().map(|&bits| Precision::equal_interval(bits)).collect();
         self.stage(
             name,
             &[&bytes(&options), bits, &fingerprint(&from.parameters)],
@@ -267,13 +269,13 @@ impl Run<'_> {
                 let q = admm::quantise(
                     network,
                     from.parameters.clone(),
-                    bits,
+                    &precisions,
                     &material.problem(),
                     &options,
                     name,
                     tick,
                 )?;
-                Ok((q.parameters, q.intervals, q.records))
+                Ok((q.parameters, q.levels, q.records))
             },
         )
     }

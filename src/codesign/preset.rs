@@ -2,7 +2,7 @@
 //! dense network with ρ doubling, then small cuts on the survivors with rising ρ, distillation from the dense
 //! network, and levels last).
 
-use crate::admm::{AdmmOptions, PruneOptions, QuantiseOptions};
+use crate::admm::{AdmmOptions, PruneOptions, QuantiseOptions, Snapping};
 use crate::training::{FitOptions, Loss, OptimiserOptions, Schedule};
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,7 @@ impl Preset {
             polish: adam(polish, 3e-3, 0.0, 0.1, 1, seed),
             levels: QuantiseOptions {
                 admm: admm(levels, adam(0.75, 1e-3, 1e-4, 0.0, 0, seed), 5e-3, 1.7),
+                snapping: Snapping::AtOnce,
                 retrain: adam(2.0, 1e-3, 0.0, 0.1, 0, seed),
             },
             widths: if self == Self::Thorough {

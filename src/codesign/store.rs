@@ -1,6 +1,7 @@
 //! Finished stages on disk, keyed by everything that determines them: a job that was killed finds them again.
 
 use crate::admm::Record;
+use crate::compression::precision::Levels;
 use crate::training::{Parameters, SnapshotError, from_safetensors, metadata, to_safetensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -61,8 +62,8 @@ pub struct Stage {
     pub validation: f64,
     /// Cross-entropy on the validation samples in nats.
     pub loss: f64,
-    /// Intervals of levels per weight parameter, if the stage quantised.
-    pub intervals: Vec<f32>,
+    /// The levels of each weight parameter, if the stage quantised.
+    pub levels: Vec<Levels>,
     /// ADMM records of the stage.
     pub records: Vec<Record>,
 }
@@ -71,7 +72,7 @@ pub struct Stage {
 struct Header {
     validation: f64,
     loss: f64,
-    intervals: Vec<f32>,
+    levels: Vec<Levels>,
     records: Vec<Record>,
 }
 
@@ -126,7 +127,7 @@ impl Store {
             parameters,
             validation: header.validation,
             loss: header.loss,
-            intervals: header.intervals,
+            levels: header.levels,
             records: header.records,
         })
     }
@@ -140,7 +141,7 @@ impl Store {
         let header = Header {
             validation: stage.validation,
             loss: stage.loss,
-            intervals: stage.intervals.clone(),
+            levels: stage.levels.clone(),
             records: stage.records.clone(),
         };
         let header = serde_json::to_string(&header).map_err(|e| StoreError::Write {

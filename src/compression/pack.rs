@@ -3,23 +3,26 @@
 //! | field | bytes |
 //! |---|---|
 //! | `CSPL`, format version | 4 + 1 |
-//! | precision: 0 for float32, else the bits of a level code | 1 |
+//! | precision: 0 float32, 1 equal-interval, 2 power-of-two, 3 binary, 4 ternary, 5 codebook; 16 more for scales per row | 1 |
+//! | bits of a code | 1 |
 //! | encoding: 0 dense, 1 bitmap, 128 + k relative index of k bits; 2 csr, 3 csc, 4 coordinate, 5 n-m, 6 block map (each then two numbers of 4 bytes), 7 golomb-rice | 1 or 9 |
 //! | name: length, UTF-8 | varint + length |
 //! | shape: number of dimensions, then each | varints |
 //! | GEMM rows, GEMM columns, stored weights | varints |
-//! | interval q, little-endian `f32`; level codes only | 4 |
+//! | scales or codebook: how many, then each as little-endian `f32` | varint + 4 each |
 //! | the stream of [`Encoding::encode`] | to the checksum |
 //! | CRC-32 of all bytes before, little-endian | 4 |
 //!
 //! A varint is LEB128: seven bits a byte, lowest first, the top bit set on all but the last.
 
 use super::encoding::{DecodeError, EncodeError, Encoding, Layout, Size};
-use super::precision::{EqualInterval, Precision};
-use super::{Mask, Target};
+use super::precision::{Levels, LevelsError, Precision, Scale};
+use super::{ConstraintSet, Mask};
 
 const MAGIC: &[u8; 4] = b"CSPL";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Added to a precision's byte where each row has a scale.
+const PER_ROW: u8 = 16;
 const CHECKSUM: usize = 4;
 /// A layer has fewer positions than this; a header that claims more is refused before memory is taken.
 const MOST_POSITIONS: usize = 1 << 31;
@@ -45,7 +48,7 @@ pub enum PackError {
     },
     /// A weight is not on a level, so storing its code would change it.
     #[error(
-        "layer `{name}`: weight {index} is {value}, not a level of interval {interval}: project onto the levels before packing"
+        "layer `{name}`: weight {index} is {value}, not a level of {levels}: project onto the levels before packing"
     )]
     OffLevel {
         /// The layer.
@@ -54,20 +57,16 @@ pub enum PackError {
         index: usize,
         /// The weight.
         value: f32,
-        /// The interval.
-        interval: f32,
+        /// The levels.
+        levels: String,
     },
-    /// Level codes need 1 to 16 bits and a positive, finite interval.
-    #[error(
-        "layer `{name}`: levels of {bits} bits with interval {interval}: use 1 to 16 bits and a positive, finite interval"
-    )]
+    /// Levels that do not exist.
+    #[error("layer `{name}`: {source}")]
     Levels {
         /// The layer.
         name: String,
-        /// Bits of a code.
-        bits: u8,
-        /// The interval.
-        interval: f32,
+        /// What is outside its range.
+        source: LevelsError,
     },
     /// The encoding refused the tensor.
     #[error("layer `{name}`: {source}")]
@@ -107,9 +106,8 @@ pub enum PackError {
 pub struct PackedLayer {
     name: String,
     shape: Vec<usize>,
-    precision: Precision,
     encoding: Encoding,
-    interval: f32,
+    levels: Levels,
     mask: Mask,
     codes: Vec<u32>,
 }
@@ -132,8 +130,7 @@ pub struct UnpackedLayer {
     pub mask: Mask,
 }
 
-/// Packs a layer without a name, its shape being rows × columns. `interval` is the q of its levels; float32 has
-/// none and ignores it.
+/// Packs a layer without a name, its shape being rows × columns.
 ///
 /// # Errors
 /// As [`PackedLayer::new`].
@@ -141,10 +138,10 @@ pub fn pack(
     weights: &[f32],
     rows: usize,
     cols: usize,
-    target: &Target,
-    interval: f32,
+    encoding: Encoding,
+    levels: &Levels,
 ) -> Result<Packed, PackError> {
-    PackedLayer::new("", &[rows, cols], (rows, cols), weights, target, interval)?.pack()
+    PackedLayer::new("", &[rows, cols], (rows, cols), weights, encoding, levels)?.pack()
 }
 
 /// The weights and mask of packed bytes.
@@ -170,8 +167,8 @@ impl PackedLayer {
         shape: &[usize],
         (rows, cols): (usize, usize),
         weights: &[f32],
-        target: &Target,
-        interval: f32,
+        encoding: Encoding,
+        levels: &Levels,
     ) -> Result<Self, PackError> {
         let elements = shape.iter().try_fold(1usize, |p, &d| p.checked_mul(d));
         if positions(rows, cols) != Some(weights.len()) || elements != Some(weights.len()) {
@@ -184,43 +181,34 @@ impl PackedLayer {
                 shape,
             });
         }
-        let (mask, codes, interval) = match target.precision {
-            Precision::Float32 => {
-                // by bits, so that -0.0 comes back as it was
-                let stored: Vec<u32> = weights.iter().map(|v| v.to_bits()).collect();
-                let words = stored
-                    .chunks(64)
-                    .map(|b| b.iter().rev().fold(0, |w, &v| w << 1 | u64::from(v != 0)));
-                let words = words.collect();
-                let mask =
-                    Mask::from_words(rows, cols, words).ok_or(PackError::Malformed("one bit per weight"))?;
-                (mask, stored.into_iter().filter(|&v| v != 0).collect(), 0.0)
+        levels.check(rows).map_err(|source| PackError::Levels {
+            name: name.into(),
+            source,
+        })?;
+        let mut mask = Mask::empty(rows, cols);
+        let mut codes = Vec::new();
+        for (index, &value) in weights.iter().enumerate() {
+            // by bits, so that a float32 -0.0 comes back as it was
+            let zero = value == 0.0 && (levels.precision != Precision::Float32 || value.to_bits() == 0);
+            if zero {
+                continue;
             }
-            Precision::EqualInterval { bits } => {
-                let set = levels(name, bits, interval)?;
-                let mask = Mask::of(weights, rows, cols);
-                let code = |index: usize| {
-                    let value = weights[index];
-                    let code = set.code(value);
-                    let exact = set.decode(code).to_bits() == value.to_bits();
-                    exact.then_some(code).ok_or_else(|| PackError::OffLevel {
-                        name: name.into(),
-                        index,
-                        value,
-                        interval,
-                    })
-                };
-                let codes = mask.ones().map(code).collect::<Result<_, _>>()?;
-                (mask, codes, interval)
-            }
-        };
-        let (precision, encoding) = (target.precision, target.encoding);
+            let row = index / cols;
+            let code = levels.code(row, value);
+            let exact = code.filter(|&code| levels.decode(row, code).to_bits() == value.to_bits());
+            codes.push(exact.ok_or_else(|| PackError::OffLevel {
+                name: name.into(),
+                index,
+                value,
+                levels: levels.describe(),
+            })?);
+            mask.set(index, true);
+        }
         Ok(Self {
             name: name.into(),
             shape: shape.to_vec(),
-            precision,
             encoding,
-            interval,
+            levels: levels.clone(),
             mask,
             codes,
         })
@@ -241,7 +229,7 @@ impl PackedLayer {
     /// How a weight is stored.
     #[must_use]
     pub fn precision(&self) -> Precision {
-        self.precision
+        self.levels.precision
     }
 
     /// How the tensor lies in memory.
@@ -250,10 +238,10 @@ impl PackedLayer {
         self.encoding
     }
 
-    /// The interval q of the levels; 0 in float32.
+    /// The levels, with their scales or their table.
     #[must_use]
-    pub fn interval(&self) -> f32 {
-        self.interval
+    pub fn levels(&self) -> &Levels {
+        &self.levels
     }
 
     /// The positions stored.
@@ -262,19 +250,17 @@ impl PackedLayer {
         &self.mask
     }
 
+    /// The codes of the positions stored, row-major.
+    pub(crate) fn codes(&self) -> &[u32] {
+        &self.codes
+    }
+
     /// The weights, row-major.
     #[must_use]
     pub fn values(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.mask.len()];
         for (i, &code) in self.mask.ones().zip(&self.codes) {
-            values[i] = match self.precision {
-                Precision::Float32 => f32::from_bits(code),
-                Precision::EqualInterval { bits } => EqualInterval {
-                    bits,
-                    interval: self.interval,
-                }
-                .decode(code),
-            };
+            values[i] = self.levels.decode(i / self.mask.cols(), code);
         }
         values
     }
@@ -288,7 +274,7 @@ impl PackedLayer {
             name: self.name.clone(),
             source,
         };
-        let value_bits = self.precision.bits();
+        let value_bits = self.levels.precision.bits();
         let size = self.encoding.size(&self.mask, value_bits).map_err(wrap)?;
         let stream = self
             .encoding
@@ -296,10 +282,7 @@ impl PackedLayer {
             .map_err(wrap)?;
         let mut bytes = MAGIC.to_vec();
         bytes.push(VERSION);
-        bytes.push(match self.precision {
-            Precision::Float32 => 0,
-            Precision::EqualInterval { bits } => bits,
-        });
+        bytes.extend(precision_tag(self.levels.precision));
         bytes.extend(self.encoding.tag());
         put_varint(&mut bytes, self.name.len());
         bytes.extend_from_slice(self.name.as_bytes());
@@ -311,8 +294,9 @@ impl PackedLayer {
         {
             put_varint(&mut bytes, n);
         }
-        if self.precision != Precision::Float32 {
-            bytes.extend_from_slice(&self.interval.to_le_bytes());
+        put_varint(&mut bytes, self.levels.table.len());
+        for value in &self.levels.table {
+            bytes.extend_from_slice(&value.to_le_bytes());
         }
         bytes.extend_from_slice(&stream);
         let checksum = crc32(&bytes);
@@ -339,11 +323,8 @@ impl PackedLayer {
             return Err(PackError::Checksum { stored, computed });
         }
         let mut rest = Rest(body.get(MAGIC.len() + 1..).ok_or(PackError::Truncated)?);
-        let precision = match rest.byte()? {
-            0 => Precision::Float32,
-            bits @ 1..=16 => Precision::EqualInterval { bits },
-            _ => return Err(PackError::Malformed("unknown precision")),
-        };
+        let precision =
+            precision_of([rest.byte()?, rest.byte()?]).ok_or(PackError::Malformed("unknown precision"))?;
         let tag = rest.byte()?;
         let encoding = Encoding::from_tag(tag, &mut || rest.byte().ok())
             .ok_or(PackError::Malformed("unknown encoding"))?;
@@ -364,13 +345,17 @@ impl PackedLayer {
                 "shape and GEMM sizes differ, or are 2^31 and more",
             ));
         }
-        let interval = match precision {
-            Precision::Float32 => 0.0,
-            Precision::EqualInterval { bits } => {
-                let interval = f32::from_le_bytes(*rest.take(4)?.first_chunk().ok_or(PackError::Truncated)?);
-                levels(&name, bits, interval)?.interval
-            }
+        let entries = rest.varint()?;
+        let table = entries.checked_mul(4).ok_or(PackError::Truncated)?;
+        let table = rest.take(table)?.as_chunks::<4>().0;
+        let levels = Levels {
+            precision,
+            table: table.iter().map(|b| f32::from_le_bytes(*b)).collect(),
         };
+        levels.check(rows).map_err(|source| PackError::Levels {
+            name: name.clone(),
+            source,
+        })?;
         let layout = Layout {
             rows,
             cols,
@@ -378,12 +363,15 @@ impl PackedLayer {
             value_bits: precision.bits(),
         };
         let (mask, codes) = encoding.decode(rest.0, layout)?;
+        let known = |&code: &u32| (code as usize) < levels.table.len();
+        if matches!(precision, Precision::Codebook { .. }) && !codes.iter().all(known) {
+            return Err(PackError::Malformed("a code past the end of its codebook"));
+        }
         Ok(Self {
             name,
             shape,
-            precision,
             encoding,
-            interval,
+            levels,
             mask,
             codes,
         })
@@ -395,15 +383,38 @@ pub(super) fn positions(rows: usize, cols: usize) -> Option<usize> {
     rows.checked_mul(cols).filter(|&n| n < MOST_POSITIONS)
 }
 
-fn levels(name: &str, bits: u8, interval: f32) -> Result<EqualInterval, PackError> {
-    let valid = (1..=16).contains(&bits) && interval > 0.0 && interval.is_finite();
-    valid
-        .then_some(EqualInterval { bits, interval })
-        .ok_or_else(|| PackError::Levels {
-            name: name.into(),
-            bits,
-            interval,
-        })
+/// A precision as two bytes.
+pub(crate) fn precision_tag(precision: Precision) -> [u8; 2] {
+    let kind = match precision {
+        Precision::Float32 => 0,
+        Precision::EqualInterval { .. } => 1,
+        Precision::PowerOfTwo { .. } => 2,
+        Precision::Binary { .. } => 3,
+        Precision::Ternary { .. } => 4,
+        Precision::Codebook { .. } => 5,
+    };
+    let per_row = precision.scale() == Some(Scale::PerChannel);
+    [kind + if per_row { PER_ROW } else { 0 }, precision.bits() as u8]
+}
+
+/// The precision of two bytes, if they are those of one.
+pub(crate) fn precision_of([kind, bits]: [u8; 2]) -> Option<Precision> {
+    let scale = if kind & PER_ROW == 0 {
+        Scale::PerTensor
+    } else {
+        Scale::PerChannel
+    };
+    let precision = match kind & !PER_ROW {
+        0 => Precision::Float32,
+        1 => Precision::EqualInterval { bits, scale },
+        2 => Precision::PowerOfTwo { bits, scale },
+        3 => Precision::Binary { scale },
+        4 => Precision::Ternary { scale },
+        5 => Precision::Codebook { bits },
+        _ => return None,
+    };
+    // exactly what is written
+    (precision_tag(precision) == [kind, bits]).then_some(precision)
 }
 
 fn crc32(bytes: &[u8]) -> u32 {

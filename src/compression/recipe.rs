@@ -1,7 +1,6 @@
 //! Recipe files: reading, checking against a network, writing.
 
 use super::encoding::EncodeError;
-use super::precision::Precision;
 use super::structure::{StructureError, TensorShape};
 use super::{Recipe, RecipeFile, Target};
 use serde::Serialize;
@@ -20,13 +19,15 @@ pub enum RecipeError {
         /// What was read.
         density: f64,
     },
-    /// The bits of a level code are not 1 to 16.
-    #[error("layer `{layer}`: a precision of {bits} bits does not exist; use 1 to 16")]
+    /// The bits of a level code are outside the range of their kind.
+    #[error("layer `{layer}`: a precision of {bits} bits does not exist; use 1 to {most}")]
     PrecisionBits {
         /// The layer.
         layer: String,
         /// What was read.
         bits: u8,
+        /// The most that this kind of levels may have.
+        most: u8,
     },
     /// The bits of an activation are not 1 to 16.
     #[error("layer `{layer}`: activations of {bits} bits are not simulated; use 1 to 16")]
@@ -194,11 +195,13 @@ fn target_faults(layer: &str, target: &Target) -> Vec<RecipeError> {
             source,
         });
     }
-    match target.precision {
-        Precision::EqualInterval { bits } if !widths.contains(&bits) => {
-            faults.push(RecipeError::PrecisionBits { layer: layer(), bits });
-        }
-        Precision::EqualInterval { .. } | Precision::Float32 => {}
+    let precision = target.precision;
+    if let Some(most) = precision.most_bits().filter(|_| !precision.has_valid_bits()) {
+        faults.push(RecipeError::PrecisionBits {
+            layer: layer(),
+            bits: precision.bits() as u8,
+            most,
+        });
     }
     if let Some(bits) = target.activation_bits.filter(|bits| !widths.contains(bits)) {
         faults.push(RecipeError::ActivationBits { layer: layer(), bits });
@@ -248,6 +251,7 @@ fn edits(from: &str, to: &str) -> usize {
 mod tests {
     use super::*;
     use crate::compression::encoding::Encoding;
+    use crate::compression::precision::Precision;
     use crate::compression::structure::Structure;
     use std::collections::BTreeMap;
 
@@ -265,7 +269,7 @@ mod tests {
     const PRUNED: Target = Target {
         structure: Structure::Unstructured,
         density: 0.2,
-        precision: Precision::EqualInterval { bits: 3 },
+        precision: Precision::equal_interval(3),
         encoding: Encoding::RelativeIndex { bits: 4 },
         activation_bits: None,
     };
@@ -311,7 +315,7 @@ mod tests {
     fn every_fault_is_reported() {
         let broken = Target {
             density: 0.0,
-            precision: Precision::EqualInterval { bits: 17 },
+            precision: Precision::equal_interval(17),
             encoding: Encoding::RelativeIndex { bits: 0 },
             ..PRUNED
         };
@@ -331,7 +335,8 @@ mod tests {
             faults.0[1],
             RecipeError::PrecisionBits {
                 layer: "a".into(),
-                bits: 17
+                bits: 17,
+                most: 16
             }
         );
         assert_eq!(faults.to_string().lines().count(), 4);

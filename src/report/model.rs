@@ -8,11 +8,12 @@ use super::directory::Files;
 use super::error::ReportError;
 use crate::compression::Recipe;
 use crate::compression::pack::PackedLayer;
+use crate::compression::precision::Levels;
 use crate::training::{Parameters, Role, to_safetensors};
 
 /// Adds a candidate's model to the files and returns the bytes of its packed layers.
 ///
-/// `intervals` holds the q of each weight parameter in order, and is empty when nothing is quantised.
+/// `levels` holds those of each weight parameter in order, and is empty when nothing is quantised.
 ///
 /// # Errors
 /// [`ReportError::Model`] naming the layer whose weights its target cannot hold, or whose bytes do not decode to
@@ -22,7 +23,7 @@ pub fn model_files(
     candidate: &str,
     parameters: &Parameters,
     recipe: &Recipe,
-    intervals: &[f32],
+    levels: &[Levels],
 ) -> Result<u64, ReportError> {
     let mut decoded = parameters.clone();
     let mut bytes = 0u64;
@@ -33,14 +34,13 @@ pub fn model_files(
             layer: p.layer.clone(),
             message,
         };
-        let interval = intervals.get(i).copied().unwrap_or(0.0);
         let packed = PackedLayer::new(
             &p.layer,
             &p.shape,
             p.matrix(),
             &p.values,
-            &recipe.target(&p.layer),
-            interval,
+            recipe.target(&p.layer).encoding,
+            levels.get(i).unwrap_or(&Levels::FLOAT32),
         )
         .and_then(|layer| layer.pack())
         .map_err(|e| failed(e.to_string()))?;
@@ -117,7 +117,7 @@ mod tests {
     fn recipe() -> Recipe {
         let target = Target {
             density: 0.5,
-            precision: Precision::EqualInterval { bits: 3 },
+            precision: Precision::equal_interval(3),
             encoding: Encoding::RelativeIndex { bits: 4 },
             ..Target::DENSE
         };
@@ -130,7 +130,14 @@ mod tests {
     fn sizes_are_file_sizes_and_decoded_weights_are_the_weights() {
         let mut files = Files::new();
         let p = parameters(vec![0.5, 0.0, -1.0, 0.0, 0.0, 1.5]);
-        let bytes = model_files(&mut files, "energy", &p, &recipe(), &[0.5]).expect("weights on levels");
+        let bytes = model_files(
+            &mut files,
+            "energy",
+            &p,
+            &recipe(),
+            &[Levels::equal_interval(3, 0.5)],
+        )
+        .expect("weights on levels");
         let list: Vec<(&str, &[u8])> = files.iter().collect();
         assert_eq!(list[0].0, "model/energy/00-fc_1.cspl");
         assert_eq!(list[0].1.len() as u64, bytes);
@@ -146,7 +153,7 @@ mod tests {
             "energy",
             &parameters(vec![0.5, 0.0, -1.1, 0.0, 0.0, 1.5]),
             &recipe(),
-            &[0.5],
+            &[Levels::equal_interval(3, 0.5)],
         );
         let error = error.expect_err("-1.1 is no multiple of 0.5").to_string();
         assert!(error.contains("fc/1"), "{error}");

@@ -34,6 +34,6 @@ mod tests {
         assert_eq!(word(&Encoding::NM { keep: 2, group: 4 }), "n-m-2-4");
         assert_eq!(word(&Encoding::BlockMap { rows: 4, cols: 8 }), "block-map-4-8");
         assert_eq!(word(&Encoding::GolombRice), "golomb-rice");
-        assert_eq!(word(&Precision::EqualInterval { bits: 3 }), "equal-interval-3");
+        assert_eq!(word(&Precision::equal_interval(3)), "equal-interval-3");
     }
 }

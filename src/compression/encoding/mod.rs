@@ -107,7 +107,7 @@ macro_rules! encodings {
             pub const WORDS: &[&str] = &[$($word),*];
 
             /// The encoding that a packed file names by these bytes.
-            pub(super) fn from_tag(tag: u8, next: &mut dyn FnMut() -> Option<u8>) -> Option<Self> {
+            pub(crate) fn from_tag(tag: u8, next: &mut dyn FnMut() -> Option<u8>) -> Option<Self> {
                 $(
                     if let Some($file::$variant { $($($field),*)? }) = Coder::from_tag(tag, next) {
                         return Some(Self::$variant $({ $($field),* })?);
@@ -455,7 +455,7 @@ impl Encoding {
     }
 
     /// How a packed file names it.
-    pub(super) fn tag(self) -> Vec<u8> {
+    pub(crate) fn tag(self) -> Vec<u8> {
         self.coder().tag()
     }
 
