@@ -6,6 +6,7 @@
 //! onto the set) and the U-step (the running residual). [`prune`] and [`quantise`] are that solver with
 //! different sets, followed by masked retraining.
 
+pub mod layerwise;
 mod levels;
 mod options;
 mod prune;

@@ -18,6 +18,7 @@ mod sparse;
 pub use activity::{LayerActivity, input_activity};
 pub use choose::executor_for;
 pub use dense::DenseExecutor;
+pub(crate) use dense::{Matrix, matmul};
 pub use executor::{Executor, Loss, Step, TrainingError};
 pub(crate) use fit::Batches;
 pub use fit::{FitOptions, FitReport, Measured, Progress, evaluate, fit, logits, measure};

@@ -3,7 +3,7 @@
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
 /// What the operators need of a number.
-pub(super) trait Float:
+pub(crate) trait Float:
     Copy
     + Send
     + Sync

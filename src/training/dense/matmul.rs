@@ -4,20 +4,20 @@ use super::float::Float;
 
 /// A matrix inside a slice: element (i, j) stands at `offset + i·row + j·col`.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a, T> {
+pub(crate) struct Matrix<'a, T> {
     /// Where the elements live.
-    pub(super) data: &'a [T],
+    pub(crate) data: &'a [T],
     /// The place of element (0, 0).
-    pub(super) offset: usize,
+    pub(crate) offset: usize,
     /// Distance between rows.
-    pub(super) row: usize,
+    pub(crate) row: usize,
     /// Distance between columns.
-    pub(super) col: usize,
+    pub(crate) col: usize,
 }
 
 impl<'a, T> Matrix<'a, T> {
     /// Rows one after another, `width` elements apart.
-    pub(super) fn rows(data: &'a [T], offset: usize, width: usize) -> Self {
+    pub(crate) fn rows(data: &'a [T], offset: usize, width: usize) -> Self {
         Self {
             data,
             offset,
@@ -27,7 +27,7 @@ impl<'a, T> Matrix<'a, T> {
     }
 
     /// The transpose of a matrix whose rows lie `width` elements apart.
-    pub(super) fn transposed(data: &'a [T], offset: usize, width: usize) -> Self {
+    pub(crate) fn transposed(data: &'a [T], offset: usize, width: usize) -> Self {
         Self {
             data,
             offset,
@@ -51,7 +51,7 @@ fn end(rows: usize, cols: usize, offset: usize, row: usize, col: usize) -> Optio
 /// # Panics
 /// When a matrix reaches outside its slice or the rows of `out` overlap.
 #[allow(unsafe_code)] // gemm takes pointers; every bound is asserted first
-pub(super) fn matmul<T: Float>(
+pub(crate) fn matmul<T: Float>(
     [m, k, n]: [usize; 3],
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,

@@ -17,6 +17,7 @@ use super::loss::loss_and_gradient;
 use super::parameters::{Parameters, Role, specifications_of};
 use crate::network::Network;
 use engine::Engine;
+pub(crate) use matmul::{Matrix, matmul};
 
 /// Samples that are inferred at a time, so that memory does not grow with the data set.
 const INFERENCE_BATCH: usize = 128;
