@@ -265,7 +265,11 @@ fn iterate(
             schedule.growth[2]
         };
         // a support that comes back would come back again
-        state.raise(if seen.contains(&hash) { growth.max(1.3) } else { growth });
+        state.raise(if seen.contains(&hash) {
+            growth.max(1.3)
+        } else {
+            growth
+        });
         seen.push(hash);
     }
     false

@@ -20,11 +20,7 @@ const DAMPING: f64 = 0.1;
 /// 20 iterations, each of which cuts the smallest of W + U in scaled weights; the mask then stays. `sets` gives the
 /// set for a portion of weights kept; the last asked for is the final one. Weights are not refitted.
 #[must_use]
-pub fn fixed_mask(
-    problem: &Problem,
-    density: f64,
-    sets: &dyn Fn(f64) -> Box<dyn ConstraintSet>,
-) -> Solution {
+pub fn fixed_mask(problem: &Problem, density: f64, sets: &dyn Fn(f64) -> Box<dyn ConstraintSet>) -> Solution {
     let (n, per_group) = (problem.inputs(), problem.rows_per_group());
     let scale: Vec<Vec<f64>> = problem.grams().iter().map(super::problem::Gram::norms).collect();
     let scale = |i: usize| scale[i / n / per_group][i % n];
@@ -44,7 +40,9 @@ pub fn fixed_mask(
             step
         })
         .collect();
-    let start: Vec<f64> = (0..problem.dense().len()).map(|i| problem.dense()[i] * scale(i)).collect();
+    let start: Vec<f64> = (0..problem.dense().len())
+        .map(|i| problem.dense()[i] * scale(i))
+        .collect();
     // the damping pulls towards W0, as the problem's own does
     let pull: Vec<f64> = (0..start.len())
         .map(|i| problem.pull()[i] / scale(i) + DAMPING * start[i])
@@ -59,8 +57,12 @@ pub fn fixed_mask(
             let kept = 1.0 - (1.0 - density) * (1.0 - rest.powi(3));
             mask = problem.project(&*sets(kept), &both);
         }
-        let z: Vec<f64> = (0..both.len()).map(|i| if mask.get(i) { both[i] } else { 0.0 }).collect();
-        u.iter_mut().zip(w.iter().zip(&z)).for_each(|(u, (w, z))| *u += w - z);
+        let z: Vec<f64> = (0..both.len())
+            .map(|i| if mask.get(i) { both[i] } else { 0.0 })
+            .collect();
+        u.iter_mut()
+            .zip(w.iter().zip(&z))
+            .for_each(|(u, (w, z))| *u += w - z);
         let right: Vec<f64> = (0..z.len()).map(|i| pull[i] + RHO * (z[i] - u[i])).collect();
         for (group, step) in steps.iter().enumerate() {
             let range = group * per_group * n..(group + 1) * per_group * n;

@@ -39,7 +39,7 @@ impl Grid {
 
     /// The grid of least squared error among 29 scales. 1 where there is nothing but zeros.
     #[must_use]
-    pub fn fit(values: impl Iterator<Item = f64> + Clone, bits: u8, zero: bool) -> Self {
+    pub fn fit(values: &(impl Iterator<Item = f64> + Clone), bits: u8, zero: bool) -> Self {
         let mut grid = Self {
             bits,
             scale: 1.0,
@@ -79,16 +79,22 @@ mod tests {
             scale: 0.5,
             zero: true,
         };
-        assert_eq!([-9.0, -0.75, -0.2, 0.25, 0.7].map(|v| with.code(v)), [-3.0, -2.0, 0.0, 1.0, 1.0]);
+        assert_eq!(
+            [-9.0, -0.75, -0.2, 0.25, 0.7].map(|v| with.code(v)),
+            [-3.0, -2.0, 0.0, 1.0, 1.0]
+        );
         let without = Grid { zero: false, ..with };
-        assert_eq!([-9.0, -0.2, 0.0, 0.8].map(|v| without.code(v)), [-4.0, -1.0, 1.0, 2.0]);
+        assert_eq!(
+            [-9.0, -0.2, 0.0, 0.8].map(|v| without.code(v)),
+            [-4.0, -1.0, 1.0, 2.0]
+        );
     }
 
     #[test]
     fn exact_levels_are_found() {
         let values = [0.75, -0.5, 0.25, 0.0];
-        let grid = Grid::fit(values.iter().copied(), 3, true);
+        let grid = Grid::fit(&values.iter().copied(), 3, true);
         assert_eq!(values.map(|v| grid.round(v)), values);
-        assert_eq!(Grid::fit([0.0].iter().copied(), 3, true).scale, 1.0);
+        assert_eq!(Grid::fit(&[0.0].iter().copied(), 3, true).scale, 1.0);
     }
 }

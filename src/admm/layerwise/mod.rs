@@ -7,11 +7,14 @@
 //! measured against.
 
 mod alps;
+mod compress;
 mod error;
+mod exchange;
 mod fixed_mask;
 mod grid;
 mod masks;
 mod obc;
+mod patches;
 mod pattern;
 mod problem;
 mod product;
@@ -19,11 +22,15 @@ mod quality;
 mod quantise;
 mod refit;
 mod solution;
+mod solve;
 mod sparsegpt;
 mod statistics;
+mod target;
 
 pub use alps::{Check, alps};
+pub use compress::compress;
 pub use error::LayerwiseError;
+pub use exchange::exchange;
 pub use fixed_mask::fixed_mask;
 pub use grid::Grid;
 pub use masks::{magnitude, magnitude_refit, wanda};
@@ -34,5 +41,7 @@ pub use quality::{Quality, RhoSchedule};
 pub use quantise::{OnGrid, descend, fit_grids, gptq, quantise, rounded};
 pub use refit::{Solver, refit};
 pub use solution::Solution;
+pub use solve::{Method, solve};
 pub use sparsegpt::sparsegpt;
 pub use statistics::Moments;
+pub use target::{LayerReport, LayerTarget, LayerwiseOptions};

@@ -24,7 +24,8 @@ pub fn traces(problem: &Problem, pattern: Pattern) -> Vec<Trace> {
     let n = problem.inputs();
     let alive = problem.alive();
     // the unconstrained optimum on what is alive
-    let start = if problem.is_dense_optimal() && (0..alive.len()).all(|i| alive.get(i) || problem.dense()[i] == 0.0)
+    let start = if problem.is_dense_optimal()
+        && (0..alive.len()).all(|i| alive.get(i) || problem.dense()[i] == 0.0)
     {
         problem.dense().to_vec()
     } else {
@@ -98,7 +99,8 @@ pub(super) fn inverse(matrix: &[f64], n: usize) -> Vec<f64> {
                 let row = &mut half[i * n..(i + 1) * n];
                 row[i] = 1.0 / factor[i * n + i];
                 for j in i + 1..n {
-                    row[j] = -super::product::dot(&factor[j * n + i..j * n + j], &row[i..j]) / factor[j * n + j];
+                    row[j] =
+                        -super::product::dot(&factor[j * n + i..j * n + j], &row[i..j]) / factor[j * n + j];
                 }
             }
             for i in 0..n {

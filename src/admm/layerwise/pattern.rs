@@ -1,6 +1,7 @@
 //! The supports that the one-pass reference methods are defined for.
 
 use crate::compression::Mask;
+use crate::compression::structure::Structure;
 
 /// A pattern of zeros whose pieces can be chosen one weight at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,16 @@ impl Pattern {
                     })
                 })
             }
+        }
+    }
+}
+
+impl Pattern {
+    /// The pattern of a structure with `keep` weights, where it has one.
+    #[must_use]
+    pub fn of(structure: Structure, keep: usize) -> Option<Self> {
+        match structure {
+            Structure::Unstructured => Some(Self::Count(keep)),
         }
     }
 }

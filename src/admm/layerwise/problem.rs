@@ -28,7 +28,7 @@ pub struct Problem {
     energy: f64,
     /// Inputs that are not dead, and weights that were not pruned before.
     alive: Mask,
-    /// mean(X_d W0) of each output, and the mean inputs of each group.
+    /// mean(`X_d` W0) of each output, and the mean inputs of each group.
     mean_output: Vec<f64>,
 }
 
@@ -323,13 +323,15 @@ impl Problem {
         // sets act on single precision: scaled to 1, so that small layers do not vanish
         let top = values.iter().fold(0.0f64, |top, v| top.max(v.abs()));
         let scale = if top > 0.0 { 1.0 / top } else { 1.0 };
-        let mut narrow: Vec<f32> = values.iter().map(|&v| (v * scale) as f32).collect();
-        set.project(&mut narrow, &self.alive);
-        Mask::of(&narrow, self.outputs, self.inputs)
+        let narrow: Vec<f32> = values.iter().map(|&v| (v * scale) as f32).collect();
+        set.survivors(&narrow, &self.alive)
     }
 }
 
 /// The scalar product of each pair of rows.
 fn rows_dot(a: &[f64], b: &[f64], n: usize) -> Vec<f64> {
-    a.chunks_exact(n).zip(b.chunks_exact(n)).map(|(a, b)| dot(a, b)).collect()
+    a.chunks_exact(n)
+        .zip(b.chunks_exact(n))
+        .map(|(a, b)| dot(a, b))
+        .collect()
 }

@@ -21,7 +21,14 @@ pub(super) fn product([m, k, n]: [usize; 3], a: &[f64], b: &[f64], out: &mut [f6
         .zip(a.par_chunks(rows * k.max(1)))
         .for_each(|(out, a)| {
             let m = out.len() / n.max(1);
-            matmul([m, k, n], Matrix::rows(a, 0, k), Matrix::rows(b, 0, n), out, (0, n), false);
+            matmul(
+                [m, k, n],
+                Matrix::rows(a, 0, k),
+                Matrix::rows(b, 0, n),
+                out,
+                (0, n),
+                false,
+            );
         });
 }
 
@@ -32,7 +39,14 @@ pub(super) fn product_transposed([m, k, n]: [usize; 3], a: &[f64], b: &[f64], ou
         .zip(a.par_chunks(rows * k.max(1)))
         .for_each(|(out, a)| {
             let m = out.len() / n.max(1);
-            matmul([m, k, n], Matrix::rows(a, 0, k), Matrix::transposed(b, 0, k), out, (0, n), false);
+            matmul(
+                [m, k, n],
+                Matrix::rows(a, 0, k),
+                Matrix::transposed(b, 0, k),
+                out,
+                (0, n),
+                false,
+            );
         });
 }
 
@@ -87,7 +101,9 @@ mod tests {
     use super::*;
 
     fn matrix(rows: usize, cols: usize, seed: usize) -> Vec<f64> {
-        (0..rows * cols).map(|i| ((i * 7 + seed) % 13) as f64 - 6.0).collect()
+        (0..rows * cols)
+            .map(|i| ((i * 7 + seed) % 13) as f64 - 6.0)
+            .collect()
     }
 
     fn naive(m: usize, n: usize, term: impl Fn(usize, usize) -> f64) -> Vec<f64> {
@@ -118,7 +134,9 @@ mod tests {
         let (a, b) = (matrix(samples, n, 1), matrix(samples, n, 5));
         let mut sum = vec![1.0; n * n];
         add_outer([samples, n], &a, &b, &mut sum, false);
-        let want = naive(n, n, |i, j| 1.0 + (0..samples).map(|s| a[s * n + i] * b[s * n + j]).sum::<f64>());
+        let want = naive(n, n, |i, j| {
+            1.0 + (0..samples).map(|s| a[s * n + i] * b[s * n + j]).sum::<f64>()
+        });
         assert_eq!(sum, want);
         let mut sum = vec![0.0; n * n];
         add_outer([samples, n], &a, &a, &mut sum, true);

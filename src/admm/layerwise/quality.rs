@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Quality {
     /// About 20 iterations: for large layers and first looks.
     Fast,
-    /// The published schedule (ALPS, arXiv 2406.07831, §3.2).
+    /// The published schedule (ALPS, arXiv 2406.07831, §3.2), then exchanges of single weights where they are cheap.
     #[default]
     Default,
     /// About 200 iterations, then exchanges of single weights until none helps.
@@ -26,22 +26,25 @@ pub struct RhoSchedule {
     pub iterations: u32,
     /// Restarts with a fifth of ρ when no weight moves at first.
     pub restarts: u32,
+    /// Multiplications that exchanges of single weights may take afterwards.
+    pub exchange: f64,
 }
 
 impl Quality {
     /// The schedule.
     #[must_use]
     pub fn schedule(self) -> RhoSchedule {
-        let (rho, growth) = match self {
-            Self::Fast => (0.3, [2.0, 1.6, 1.3]),
-            Self::Default => (0.1, [1.3, 1.2, 1.1]),
-            Self::Slow => (0.005, [1.10, 1.05, 1.03]),
+        let (rho, growth, exchange) = match self {
+            Self::Fast => (0.3, [2.0, 1.6, 1.3], 0.0),
+            Self::Default => (0.1, [1.3, 1.2, 1.1], 2e8),
+            Self::Slow => (0.005, [1.10, 1.05, 1.03], 2e10),
         };
         RhoSchedule {
             rho,
             growth,
             iterations: 300,
             restarts: 6,
+            exchange,
         }
     }
 }

@@ -35,7 +35,7 @@ pub fn fit_grids(support: &Mask, weights: &[f64], bits: u8, zero: bool) -> Vec<G
         .map(|row| {
             let own = kept(support, row);
             let values = own.iter().map(|&i| weights[row * support.cols() + i]);
-            Grid::fit(values, bits, zero)
+            Grid::fit(&values, bits, zero)
         })
         .collect()
 }
@@ -44,7 +44,13 @@ pub fn fit_grids(support: &Mask, weights: &[f64], bits: u8, zero: bool) -> Vec<G
 #[must_use]
 pub fn rounded(support: &Mask, weights: &[f64], grids: &[Grid]) -> Vec<f64> {
     let n = support.cols();
-    let round = |(i, &w): (usize, &f64)| if support.get(i) { grids[i / n].round(w) } else { 0.0 };
+    let round = |(i, &w): (usize, &f64)| {
+        if support.get(i) {
+            grids[i / n].round(w)
+        } else {
+            0.0
+        }
+    };
     weights.iter().enumerate().map(round).collect()
 }
 

@@ -41,7 +41,11 @@ pub fn refit(problem: &Problem, support: &Mask, solver: Solver, from: Option<&[f
         Solver::Cholesky => cholesky_rows(problem, support),
         Solver::Conjugate { iterations } => conjugate(problem, support, iterations, from),
         Solver::Auto => {
-            let cost: f64 = support.row_counts().iter().map(|&c| (c as f64).powi(3) / 3.0).sum();
+            let cost: f64 = support
+                .row_counts()
+                .iter()
+                .map(|&c| (c as f64).powi(3) / 3.0)
+                .sum();
             if cost <= AFFORDABLE {
                 cholesky_rows(problem, support)
             } else {
@@ -92,7 +96,7 @@ pub(super) fn factorise(a: &mut [f64], n: usize) {
     for i in 0..n {
         let (above, row) = a.split_at_mut(i * n);
         for j in 0..i {
-            let other = &above[j * n..j * n + j + 1];
+            let other = &above[j * n..=j * n + j];
             row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
         }
         let pivot = row[i] - dot(&row[..i], &row[..i]);
@@ -153,7 +157,10 @@ fn conjugate(problem: &Problem, support: &Mask, iterations: u32, from: Option<&[
     let mut z = precondition(&r);
     let mut p = z.clone();
     let rows = |a: &[f64], b: &[f64]| -> Vec<f64> {
-        a.chunks_exact(n).zip(b.chunks_exact(n)).map(|(a, b)| dot(a, b)).collect()
+        a.chunks_exact(n)
+            .zip(b.chunks_exact(n))
+            .map(|(a, b)| dot(a, b))
+            .collect()
     };
     let mut rz = rows(&r, &z);
     let small: Vec<f64> = rz.iter().map(|v| v * 1e-20).collect();
@@ -164,7 +171,11 @@ fn conjugate(problem: &Problem, support: &Mask, iterations: u32, from: Option<&[
         let hp = problem.times_gram(&p);
         let php = rows(&p, &hp);
         for row in 0..x.len() / n {
-            let step = if rz[row] > small[row] && php[row] > 0.0 { rz[row] / php[row] } else { 0.0 };
+            let step = if rz[row] > small[row] && php[row] > 0.0 {
+                rz[row] / php[row]
+            } else {
+                0.0
+            };
             for i in row * n..(row + 1) * n {
                 x[i] += step * p[i];
                 r[i] -= step * hp[i];
@@ -174,7 +185,11 @@ fn conjugate(problem: &Problem, support: &Mask, iterations: u32, from: Option<&[
         z = precondition(&r);
         let next = rows(&r, &z);
         for row in 0..x.len() / n {
-            let b = if rz[row] > small[row] { next[row] / rz[row] } else { 0.0 };
+            let b = if rz[row] > small[row] {
+                next[row] / rz[row]
+            } else {
+                0.0
+            };
             for i in row * n..(row + 1) * n {
                 p[i] = z[i] + b * p[i];
             }

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 /// Inputs whose mask is chosen together.
 const BLOCK: usize = 128;
 
-/// SparseGPT (ALGORITHMS §2; arXiv 2301.00774): masks by w²/U² block by block, every block as sparse as the layer.
+/// `SparseGPT` (ALGORITHMS §2; arXiv 2301.00774): masks by w²/U² block by block, every block as sparse as the layer.
 /// With `grids`, one for each output, kept weights go onto their levels in the same sweep. Starts from W0.
 #[must_use]
 pub fn sparsegpt(problem: &Problem, pattern: Pattern, grids: Option<&[Grid]>) -> Solution {

@@ -154,7 +154,8 @@ mod tests {
     #[test]
     fn moments_by_hand() {
         let mut m = Moments::new(2, true);
-        m.add(&[1.0, 2.0, 3.0, 4.0], Some(&[1.0, 0.0, 0.0, 1.0])).expect("two samples");
+        m.add(&[1.0, 2.0, 3.0, 4.0], Some(&[1.0, 0.0, 0.0, 1.0]))
+            .expect("two samples");
         assert_eq!(m.gram(), [10.0, 14.0, 14.0, 20.0]);
         assert_eq!(m.cross(), Some(&[1.0, 3.0, 2.0, 4.0][..]));
         assert_eq!(m.dense_gram(), [1.0, 0.0, 0.0, 1.0]);

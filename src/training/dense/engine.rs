@@ -19,6 +19,8 @@ pub(super) struct Engine<T> {
     spares: Vec<Vec<Vec<T>>>,
     scratch: Scratch<T>,
     samples: usize,
+    /// The node that a pass in pieces goes on with.
+    next: usize,
 }
 
 impl<T: Float> Engine<T> {
@@ -38,6 +40,7 @@ impl<T: Float> Engine<T> {
             plan,
             scratch: Scratch::new(),
             samples: 0,
+            next: 0,
         })
     }
 
@@ -60,19 +63,54 @@ impl<T: Float> Engine<T> {
         training: bool,
         seed: u64,
     ) -> Result<&[T], TrainingError> {
+        self.begin(inputs, samples);
+        self.advance(parameters, self.plan.nodes.len(), training, seed)?;
+        Ok(&self.values[self.plan.output])
+    }
+
+    /// Takes the inputs of a pass that [`Engine::input_of`] runs piece by piece.
+    pub(super) fn begin(&mut self, inputs: &[T], samples: usize) {
         self.samples = samples;
+        self.next = 0;
         self.scratch.prepare();
         for (values, buffer) in self.values.iter_mut().zip(&self.plan.buffers) {
             values.resize(samples * buffer.elements, T::ZERO);
         }
         self.values[self.plan.input].copy_from_slice(inputs);
+    }
+
+    /// Goes on in evaluation mode up to a layer with parameters, and returns its first input; `None` for another name.
+    /// A layer behind the last one asked for has been run already: its input is still there.
+    pub(super) fn input_of(
+        &mut self,
+        parameters: &[&[T]],
+        layer: &str,
+    ) -> Result<Option<&[T]>, TrainingError> {
+        let owns = |n: &Node<T>| n.layer == layer && !n.parameters.is_empty();
+        let Some(node) = self.plan.nodes.iter().position(owns) else {
+            return Ok(None);
+        };
+        self.advance(parameters, node, false, 0)?;
+        Ok(Some(&self.values[self.plan.nodes[node].inputs[0]]))
+    }
+
+    /// Runs the nodes from the last one run up to `end`.
+    fn advance(
+        &mut self,
+        parameters: &[&[T]],
+        end: usize,
+        training: bool,
+        seed: u64,
+    ) -> Result<(), TrainingError> {
+        let from = self.next.min(end);
+        self.next = self.next.max(end);
         let pass = Pass {
-            samples,
+            samples: self.samples,
             training,
             seed,
             scratch: &self.scratch,
         };
-        for node in &mut self.plan.nodes {
+        for node in &mut self.plan.nodes[from..end] {
             let mut output = std::mem::take(&mut self.values[node.output]);
             let inputs: Vec<&[T]> = node.inputs.iter().map(|&i| self.values[i].as_slice()).collect();
             let done = node
@@ -84,7 +122,7 @@ impl<T: Float> Engine<T> {
                 message,
             })?;
         }
-        Ok(&self.values[self.plan.output])
+        Ok(())
     }
 
     /// The layers that multiply, in order, with what each read as its first input in the last forward pass.

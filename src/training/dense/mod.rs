@@ -113,6 +113,29 @@ impl DenseExecutor {
         self.engine.forward(&values, inputs, samples, false, 0)
     }
 
+    /// Takes the inputs of a pass in evaluation mode that [`DenseExecutor::input_of`] runs piece by piece.
+    pub(crate) fn begin(&mut self, inputs: &[f32], samples: usize) -> Result<(), TrainingError> {
+        self.check(inputs, samples)?;
+        self.engine.begin(inputs, samples);
+        Ok(())
+    }
+
+    /// Goes on up to a layer with parameters and returns what it reads: convolutions channels last, all others plain.
+    /// Parameters that changed since the last call act from that layer on, so layers must be asked for in order.
+    pub(crate) fn input_of(&mut self, layer: &str) -> Result<&[f32], TrainingError> {
+        let values: Vec<&[f32]> = self.parameters.list.iter().map(|p| p.values.as_slice()).collect();
+        let found = self.engine.input_of(&values, layer)?;
+        found.ok_or_else(|| TrainingError::Unsupported {
+            layer: layer.into(),
+            message: "has no parameters".into(),
+        })
+    }
+
+    /// Input elements of a sample.
+    pub(crate) fn input_elements(&self) -> usize {
+        self.engine.input_len()
+    }
+
     /// The layers that multiply, in order, with what each read as its first input in the last pass; the order of its
     /// elements is the executor's own.
     pub(super) fn operands(&self) -> impl Iterator<Item = (&str, &[f32])> {
