@@ -7,11 +7,13 @@
 
 use cosparse::admm::layerwise::{LayerTarget, LayerwiseOptions, Method, Quality, compress};
 use cosparse::compression::structure::Structure;
-use cosparse::network::Workload;
-use cosparse::training::data::load_directory;
+use cosparse::network::{Network, Workload};
+use cosparse::training::data::{Samples, load_directory};
 use cosparse::training::{
-    DenseExecutor, Executor, FitOptions, Loss, OptimiserOptions, Parameters, Schedule, evaluate, fit,
+    DenseExecutor, Executor, FitOptions, Loss, OptimiserOptions, Parameters, Schedule, TrainingError,
+    evaluate, fit,
 };
+use std::fmt::Write as _;
 use std::io::Write;
 
 /// Images that layers are calibrated on: training images, without their labels.
@@ -24,31 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let network = Workload::find("lenet-300-100")?.network;
     let data = load_directory("data/mnist")?;
     let (train, _) = data.train.split(55_000, 5_000)?;
-    let mut executor = DenseExecutor::new(&network, Parameters::init(&network, 1))?;
-    // the training that ships with the workload
-    let training = FitOptions {
-        epochs: 9.0,
-        batch: 128,
-        optimiser: OptimiserOptions::adam(5e-5),
-        schedule: Schedule::Cosine {
-            peak: 2e-3,
-            last: 0.0,
-            warm_up: 0.1,
-        },
-        loss: Loss::CrossEntropy,
-        augment_shift: 2,
-        seed: 1,
-    };
-    fit(
-        &mut executor,
-        &train,
-        None,
-        &training,
-        &mut |_, _| {},
-        &mut |_| {},
-    )?;
-    let dense = executor.parameters().clone();
-    let accuracy = |parameters: Parameters| -> Result<f64, cosparse::training::TrainingError> {
+    let dense = trained(&network, &train)?;
+    let accuracy = |parameters: Parameters| -> Result<f64, TrainingError> {
         let mut executor = DenseExecutor::new(&network, parameters)?;
         evaluate(&mut executor, &data.test, 500)
     };
@@ -113,7 +92,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 .iter()
                 .try_for_each(|r| write!(file, ",{:.5}", r.relative_error))?;
             writeln!(file, ",{reached:.2}")?;
-            line += &format!(" {reached:7.2}");
+            write!(line, " {reached:7.2}")?;
         }
         println!("{line}");
     }
@@ -123,4 +102,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(&path, file)?;
     println!("written: {path}");
     Ok(())
+}
+
+/// The dense network, by the training that ships with the workload.
+fn trained(network: &Network, train: &Samples) -> Result<Parameters, TrainingError> {
+    let mut executor = DenseExecutor::new(network, Parameters::init(network, 1))?;
+    let training = FitOptions {
+        epochs: 9.0,
+        batch: 128,
+        optimiser: OptimiserOptions::adam(5e-5),
+        schedule: Schedule::Cosine {
+            peak: 2e-3,
+            last: 0.0,
+            warm_up: 0.1,
+        },
+        loss: Loss::CrossEntropy,
+        augment_shift: 2,
+        seed: 1,
+    };
+    fit(&mut executor, train, None, &training, &mut |_, _| {}, &mut |_| {})?;
+    Ok(executor.parameters().clone())
 }

@@ -149,11 +149,14 @@ impl<'a> Feed<'a> {
             parameter.support.as_ref(),
             self.options.damping,
         )?;
-        let keep = ((target.density * parameter.values.len() as f64).round() as usize).max(1);
+        let shape = parameter.tensor_shape();
+        let asked = (target.density * shape.weights() as f64).round() as usize;
+        // N:M rounds short groups up, so that its own density may ask for a little more than it can hold
+        let keep = asked.clamp(1, target.structure.most(shape).max(1));
         let (solution, by) = solve(
             &problem,
             target.structure,
-            parameter.tensor_shape(),
+            shape,
             keep,
             self.options.method,
             self.options.quality,

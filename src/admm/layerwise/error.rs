@@ -1,5 +1,6 @@
 //! Why layers could not be compressed.
 
+use crate::compression::structure::StructureError;
 use crate::training::TrainingError;
 
 /// What is wrong with a layer, its calibration inputs or its target.
@@ -47,6 +48,9 @@ pub enum LayerwiseError {
         /// What is wrong with it.
         message: String,
     },
+    /// A structure that the layer cannot have.
+    #[error(transparent)]
+    Structure(#[from] StructureError),
     /// The network could not be run on the calibration inputs.
     #[error(transparent)]
     Training(#[from] TrainingError),

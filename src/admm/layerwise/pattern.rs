@@ -1,7 +1,7 @@
 //! The supports that the one-pass reference methods are defined for.
 
 use crate::compression::Mask;
-use crate::compression::structure::Structure;
+use crate::compression::structure::{Structure, TensorShape};
 
 /// A pattern of zeros whose pieces can be chosen one weight at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +56,16 @@ impl Pattern {
 }
 
 impl Pattern {
-    /// The pattern of a structure with `keep` weights, where it has one.
+    /// The pattern of a structure with `keep` weights, where it has one: N:M has one where it keeps N of every group.
     #[must_use]
-    pub fn of(structure: Structure, keep: usize) -> Option<Self> {
+    pub fn of(structure: Structure, shape: TensorShape, keep: usize) -> Option<Self> {
         match structure {
             Structure::Unstructured => Some(Self::Count(keep)),
+            Structure::NM { keep: n, group } if keep >= structure.most(shape) => Some(Self::Groups {
+                keep: n as usize,
+                of: group as usize,
+            }),
+            _ => None,
         }
     }
 }

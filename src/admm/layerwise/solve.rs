@@ -62,7 +62,7 @@ impl Method {
 /// [`Method::Alps`] may be magnitude and refit, where that is better.
 ///
 /// # Errors
-/// [`LayerwiseError::Unsupported`] for `SparseGPT` or OBC on a set that they have no form for.
+/// [`LayerwiseError::Structure`] where the layer cannot have the structure; [`LayerwiseError::Unsupported`] for `SparseGPT` or OBC on a set that they have no form for.
 pub fn solve(
     problem: &Problem,
     structure: Structure,
@@ -71,9 +71,10 @@ pub fn solve(
     method: Method,
     quality: Quality,
 ) -> Result<(Solution, Method), LayerwiseError> {
+    structure.fits(shape, keep)?;
     let set = structure.set(shape, keep);
     let set: &dyn ConstraintSet = &*set;
-    let pattern = Pattern::of(structure, keep);
+    let pattern = Pattern::of(structure, shape, keep);
     let need = |method| {
         pattern.ok_or_else(|| LayerwiseError::Unsupported {
             method,
