@@ -2,6 +2,7 @@
 //! optimisers, schedules and data. Knows nothing of hardware.
 
 pub mod data;
+pub mod surgery;
 
 mod activity;
 mod choose;

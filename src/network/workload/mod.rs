@@ -4,6 +4,7 @@
 mod form;
 mod layers;
 mod spec;
+mod write;
 
 pub use form::WorkloadFile;
 pub use spec::{
