@@ -597,13 +597,124 @@ fn pruned_filters_leave_and_the_network_trains_on() {
     assert!(cycles(&read.network) < cycles(&net));
 }
 
-/// Every shipped workload reads back from what is written of it.
+/// A workload whose layers have what the shipped ones have not: uneven kernels and padding, attention, other epsilons.
+const UNUSUAL: &str = r#"
+name = "unusual"
+description = "a \"quoted\" word"
+source = "by hand"
+input = { name = "words", shape = [6] }
+
+[training]
+optimiser = "sgd"
+momentum = 0.8
+epochs = 3
+batch = 7
+learning-rate = 0.05
+schedule = "step"
+step-epochs = 2
+step-factor = 0.3
+
+[[layer]]
+name = "table"
+op = "embedding"
+vocabulary = 9
+features = 8
+
+[[layer]]
+name = "places"
+op = "position-embedding"
+
+[[layer]]
+name = "q"
+op = "linear"
+out-features = 8
+bias = false
+input = "places"
+
+[[layer]]
+name = "heads"
+op = "split-heads"
+heads = 2
+
+[[layer]]
+name = "scores"
+op = "matmul"
+transpose-b = true
+inputs = ["heads", "heads"]
+
+[[layer]]
+name = "share"
+op = "masked-softmax"
+scale = 0.35
+inputs = ["scores", "words"]
+
+[[layer]]
+name = "mix"
+op = "matmul"
+inputs = ["share", "heads"]
+
+[[layer]]
+name = "merged"
+op = "merge-heads"
+activation-density = 0.7
+activation-source = "measured by hand"
+
+[[layer]]
+name = "again"
+op = "split-heads"
+heads = 4
+
+[[layer]]
+name = "uneven"
+op = "conv"
+out-channels = 4
+kernel = [3, 1]
+stride = [2, 1]
+padding = [1, 0, 0, 1]
+dilation = [1, 2]
+groups = 2
+
+[[layer]]
+name = "edge"
+op = "average-pool"
+kernel = [2, 1]
+stride = 1
+padding = [0, 1, 0, 0]
+ceil = true
+
+[[layer]]
+name = "back"
+op = "merge-heads"
+
+[[layer]]
+name = "norm"
+op = "layer-norm"
+eps = 1e-12
+
+[[layer]]
+name = "words2"
+op = "concat"
+axis = 1
+inputs = ["norm", "back"]
+
+[[layer]]
+name = "drop"
+op = "dropout"
+rate = 0.1
+"#;
+
+/// Every shipped workload, and an unusual one, reads back from what is written of it.
 #[test]
 fn workloads_read_back_from_their_text() {
-    for (name, _) in cosparse::network::zoo::list() {
-        let workload = Workload::find(name).expect("it is shipped");
+    let unusual =
+        Workload::from_source(&Source::new("unusual", UNUSUAL)).unwrap_or_else(|e| panic!("{:?}", e.faults));
+    let shipped = cosparse::network::zoo::list()
+        .iter()
+        .map(|(name, _)| Workload::find(name).expect("it is shipped"));
+    for workload in shipped.chain([unusual]) {
+        let name = &workload.name;
         let text = workload.to_toml();
-        let read = Workload::from_source(&Source::new(*name, text.clone()))
+        let read = Workload::from_source(&Source::new(name, text.clone()))
             .unwrap_or_else(|e| panic!("{name}: {:?}\n{text}", e.faults));
         let layers = |w: &Workload| -> Vec<_> { w.network.layers().map(|(_, l)| l.clone()).collect() };
         assert_eq!(layers(&read), layers(&workload), "{name}");

@@ -173,13 +173,18 @@ fn op_fields(op: &Op) -> Fields {
             fields.push(("features", number(*features)));
         }
         Op::Dropout { rate } => fields.push(("rate", short(*rate))),
+        Op::MaskedSoftmax { scale } => fields.push(("scale", short(*scale))),
+        Op::SplitHeads { heads } => fields.push(("heads", number(*heads))),
         Op::Input
         | Op::MatMul { .. }
         | Op::GlobalAveragePool
         | Op::Add
         | Op::Concat { .. }
         | Op::Flatten
-        | Op::Softmax => {}
+        | Op::Softmax
+        | Op::MergeHeads
+        | Op::MaskedMean
+        | Op::PositionEmbedding => {}
     }
     fields
 }
