@@ -21,9 +21,9 @@ pub struct Smaller {
 
 /// The smaller network that computes the same.
 ///
-/// Units leave where nothing reads them or where they are constants that their readers' biases take in (see the
-/// [module](self)); a layer keeps at least one. Weights that are zero decide, whatever the supports say. In training,
-/// outputs differ where a constant went through dropout.
+/// Units leave where nothing reads them or where they are constants that their readers' biases take in (see
+/// [the module](crate::training::surgery)); a layer keeps at least one. Weights that are zero decide, whatever the
+/// supports say. In training, outputs differ where a constant went through dropout.
 ///
 /// # Errors
 /// When the parameters are not those of the network.
