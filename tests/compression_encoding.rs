@@ -2,12 +2,12 @@
 
 #![allow(clippy::print_stdout)] // a test says what it measured
 
+use cosparse::compression::Mask;
 use cosparse::compression::encoding::{
     EncodeError, Encoding, Layout, Random, best_width, entries, entries_in, smallest, smallest_expected_bits,
 };
 use cosparse::compression::pack::{PackError, PackedLayer, pack, unpack};
 use cosparse::compression::precision::{EqualInterval, Levels};
-use cosparse::compression::Mask;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 

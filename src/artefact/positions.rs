@@ -34,15 +34,28 @@ pub(super) fn code(coder: &mut impl Coder, place: Place<'_>, mask: &Mask) -> Mas
     if full.code(coder, mask.count() == mask.len()) {
         return Mask::full(rows, cols);
     }
+    let columns = place.columns.clamp(1, cols);
+    let place = Place { columns, ..place };
+    // columns that read a unit without weights are mostly empty themselves, and then not coded at all
+    let unread = |col: usize| place.before.get(col / columns) == Some(&0);
+    let skips = coder.plain(u64::from(!mask.ones().any(|i| unread(i % cols))), 1) == 1;
+    let coded: Vec<usize> = (0..cols).filter(|&col| !(skips && unread(col))).collect();
+    let rows_alive = mask.row_counts().into_iter().filter(|&n| n > 0).count();
+    let density = mask.count() as f64 / (rows_alive * coded.len()).max(1) as f64;
+    let halvings = coder.plain(
+        (-2.0 * density.max(1e-9).log2()).round().clamp(0.0, 63.0) as u64,
+        6,
+    );
+    let density = (0..halvings).fold(1.0, |p, _| p * std::f64::consts::FRAC_1_SQRT_2);
     let mut alive = Cell::new(0.5, 2.0);
-    let mut seen = Seen::new(place);
+    let mut seen = Seen::new(place, density.clamp(1e-6, 0.75));
     for row in 0..rows {
         let any = mask.count_in(row * cols..(row + 1) * cols) > 0;
         if !alive.code(coder, any) {
             continue;
         }
         seen.start_row();
-        for col in 0..cols {
+        for &col in &coded {
             let bit = mask.get(row * cols + col);
             if seen.code(coder, col, bit) {
                 read.set(row * cols + col, true);
@@ -63,7 +76,6 @@ struct Seen<'a> {
     /// Weights of each column, and of the columns of each unit of the layer before.
     column: Vec<u32>,
     unit: Vec<u32>,
-    total: usize,
     /// Weights of this row so far, and of the unit at hand in this row.
     in_row: usize,
     in_unit: usize,
@@ -81,16 +93,14 @@ fn bucket(n: usize) -> usize {
 }
 
 impl<'a> Seen<'a> {
-    fn new(place: Place<'a>) -> Self {
-        let columns = place.columns.clamp(1, place.cols);
+    fn new(place: Place<'a>, density: f64) -> Self {
         Self {
-            place: Place { columns, ..place },
-            cells: vec![Cell::new(0.1, 1.0); CONTEXTS * CELLS],
-            mixer: Mixer::new(0.3, 0.02),
+            place,
+            cells: vec![Cell::new(density, 3.0); CONTEXTS * CELLS],
+            mixer: Mixer::new(0.15, 0.002),
             rows: 0,
             column: vec![0; place.cols],
-            unit: vec![0; place.cols.div_ceil(columns)],
-            total: 0,
+            unit: vec![0; place.cols.div_ceil(place.columns)],
             in_row: 0,
             in_unit: 0,
             last: 0,
@@ -136,7 +146,6 @@ impl<'a> Seen<'a> {
         if bit {
             self.column[col] += 1;
             self.unit[unit] += 1;
-            self.total += 1;
             self.in_row += 1;
             self.in_unit += 1;
             self.last = col;

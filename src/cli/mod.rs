@@ -23,6 +23,7 @@ mod reports;
 mod request;
 mod scalesim;
 mod screen;
+mod verify;
 mod workload;
 
 pub use failure::Failure;
@@ -61,6 +62,7 @@ enum Verb {
     Estimate(estimate::Arguments),
     Breakeven(breakeven::Arguments),
     Explain(explain::Arguments),
+    Verify(verify::Arguments),
     Workload(workload::Arguments),
     Profile(profile::Arguments),
 }
@@ -82,6 +84,7 @@ pub fn run() -> ExitCode {
         Verb::Estimate(verb) => estimate::run(&verb, screen),
         Verb::Breakeven(verb) => breakeven::run(&verb, screen),
         Verb::Explain(verb) => explain::run(&verb, screen),
+        Verb::Verify(verb) => verify::run(&verb, screen),
         Verb::Workload(verb) => workload::run(&verb, screen),
         Verb::Profile(verb) => profile::run(&verb, screen),
     };
