@@ -220,7 +220,6 @@ fn random_masks_come_near_their_entropy() {
     let codes: usize = kept.iter().zip([4, 4, 3, 3]).map(|(n, b)| n * b).sum();
     let ideal = (positions + codes as f64) / 8.0 + 16.0 + 17.0;
     let bytes = written.bytes.len() as f64;
-    println!("{bytes} bytes, ideal {ideal:.0}");
     assert!(bytes < 1.04 * ideal, "{bytes} bytes, ideal {ideal}");
 }
 

@@ -128,7 +128,7 @@ fn to_half(value: f32) -> u16 {
         return sign | 0x7E00;
     }
     let size = f64::from(value.abs());
-    if size < f64::from(6.103_515_625e-5_f32) {
+    if size < 1.0 / 16_384.0 {
         // subnormal: multiples of 2^-24
         return sign | (size * 16_777_216.0).round_ties_even() as u16;
     }
