@@ -2,7 +2,7 @@
 
 mod command;
 
-use command::cosparse;
+use command::{cosparse, in_directory};
 use cosparse::artefact::{Options, write};
 use cosparse::compression::precision::{Levels, Precision};
 use cosparse::compression::{ConstraintSet, MaskModel};
@@ -87,7 +87,7 @@ fn what_is_no_whole_file_is_refused() {
             directory.path(),
             &[&["verify", "net.cosparse", "--bytes-only"], more].concat(),
         );
-        assert_eq!(run.code, 2, "{words}: {}", run.stderr);
+        assert_eq!(run.code, 2, "{words}: {}", in_directory(&run));
         assert!(
             run.stdout.is_empty() && run.stderr.contains(words),
             "{words}: {}",
