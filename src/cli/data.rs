@@ -3,8 +3,9 @@
 use super::failure::Failure;
 use super::request::Given;
 use crate::network::Workload;
+use crate::network::workload::{DataFormat, DataSpec};
 use crate::report::{Input, sha256_of};
-use crate::training::data::{DataError, Dataset, Samples, load_directory};
+use crate::training::data::{self, DataError, Dataset, Samples};
 use std::path::Path;
 
 /// The data set that was named, or that the workload names; `purpose` says what it is for, as in "to train on".
@@ -20,7 +21,16 @@ pub(super) fn load(
             "name a directory of IDX files with `--data DIR`, or add a `[data]` table to the workload",
         )
     })?;
-    let data = load_directory(directory).map_err(|error| refused(&error))?;
+    let plain = DataSpec {
+        format: DataFormat::Idx,
+        directory: String::new(),
+        validation: 0,
+        vocabulary: None,
+        mean: Vec::new(),
+        deviation: Vec::new(),
+    };
+    let form = workload.value.data.as_ref().unwrap_or(&plain);
+    let data = data::load(form, &workload.value.network, directory).map_err(|error| refused(&error))?;
     let bytes = |s: &Samples| {
         s.inputs
             .iter()

@@ -23,6 +23,7 @@ mod reports;
 mod request;
 mod scalesim;
 mod screen;
+mod train;
 mod verify;
 mod workload;
 
@@ -59,6 +60,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Codesign(codesign::Arguments),
+    Train(train::Arguments),
     Estimate(estimate::Arguments),
     Breakeven(breakeven::Arguments),
     Explain(explain::Arguments),
@@ -81,6 +83,7 @@ pub fn run() -> ExitCode {
     let screen = Screen::new(arguments.quiet);
     let done = match arguments.verb {
         Verb::Codesign(verb) => codesign::run(&verb, screen),
+        Verb::Train(verb) => train::run(&verb, screen),
         Verb::Estimate(verb) => estimate::run(&verb, screen),
         Verb::Breakeven(verb) => breakeven::run(&verb, screen),
         Verb::Explain(verb) => explain::run(&verb, screen),

@@ -11,14 +11,10 @@ use crate::compression::Mask;
 use crate::compression::precision::{Levels, Precision};
 use crate::compression::structure::Structure;
 use crate::hardware::Profile;
-use crate::network::workload::{OptimiserSpec, ScheduleSpec, TrainingSpec};
 use crate::network::{Network, Workload};
 use crate::simulate::SimulateError;
 use crate::training::data::{DataError, Dataset, Samples};
-use crate::training::{
-    FitOptions, Loss, OptimiserOptions, Parameters, Role, Schedule, TrainingError, executor_for, fit, logits,
-    measure,
-};
+use crate::training::{FitOptions, Parameters, Role, TrainingError, executor_for, fit, logits, measure};
 use std::sync::Arc;
 
 /// What the job is asked.
@@ -389,39 +385,9 @@ fn baseline(run: &mut Run<'_>) -> Result<Stage, CodesignError> {
         .ok_or_else(|| CodesignError::Data {
             message: "the workload says nothing of training; add a [training] table".into(),
         })?;
-    let options = dense_options(spec, run.plan.baseline, run.seed);
+    let options = FitOptions::of(spec, run.plan.baseline, run.seed);
     let init = Parameters::init(run.network, run.seed);
     run.train("dense", &init, &options)
-}
-
-/// The workload's training of the dense network, its epochs times a factor.
-fn dense_options(spec: &TrainingSpec, effort: f64, seed: u64) -> FitOptions {
-    let rate = spec.learning_rate as f32;
-    FitOptions {
-        epochs: spec.epochs as f64 * effort,
-        batch: spec.batch,
-        optimiser: match spec.optimiser {
-            OptimiserSpec::Adam => OptimiserOptions::adam(spec.weight_decay as f32),
-            OptimiserSpec::Sgd { momentum } => {
-                OptimiserOptions::sgd(momentum as f32, spec.weight_decay as f32)
-            }
-        },
-        schedule: match spec.schedule {
-            ScheduleSpec::Cosine => Schedule::Cosine {
-                peak: rate,
-                last: 0.0,
-                warm_up: spec.warm_up as f32,
-            },
-            ScheduleSpec::Step { epochs, factor } => Schedule::Step {
-                rate,
-                factor: factor as f32,
-                every: epochs as f32 / spec.epochs as f32,
-            },
-        },
-        loss: Loss::CrossEntropy,
-        augment_shift: spec.augment_shift,
-        seed: seed.wrapping_add(spec.seed),
-    }
 }
 
 /// The dense network's logits on the training samples teach every later stage.

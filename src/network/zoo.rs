@@ -13,6 +13,12 @@ const ALL: &[(&str, &str)] = &[
     ("vgg16", include_str!("../../workloads/vgg16.toml")),
     ("resnet18", include_str!("../../workloads/resnet18.toml")),
     ("resnet50", include_str!("../../workloads/resnet50.toml")),
+    ("resnet20", include_str!("../../workloads/resnet20.toml")),
+    ("vgg-like", include_str!("../../workloads/vgg-like.toml")),
+    (
+        "text-transformer",
+        include_str!("../../workloads/text-transformer.toml"),
+    ),
 ];
 
 /// Name and text of every workload.

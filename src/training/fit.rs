@@ -6,6 +6,7 @@ use super::loss::cross_entropy;
 use super::optimiser::{Optimiser, OptimiserOptions};
 use super::parameters::Parameters;
 use super::schedule::Schedule;
+use crate::network::workload::{OptimiserSpec, ScheduleSpec, TrainingSpec};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -53,6 +54,7 @@ pub struct FitReport {
 /// Streams of the run's random numbers; the pass is added.
 const ORDER: u64 = 1 << 32;
 const SHIFTS: u64 = 2 << 32;
+const FLIPS: u64 = 3 << 32;
 
 /// Trains `executor` on `samples`.
 ///
@@ -106,6 +108,38 @@ pub fn fit(
         steps,
         loss: if counted == 0 { 0.0 } else { sum / counted as f64 },
     })
+}
+
+impl FitOptions {
+    /// The training that a workload describes, its epochs times a factor. Mirroring is [`super::fit_epochs`]' own.
+    #[must_use]
+    pub fn of(spec: &TrainingSpec, effort: f64, seed: u64) -> Self {
+        let rate = spec.learning_rate as f32;
+        let decay = spec.weight_decay as f32;
+        Self {
+            epochs: spec.epochs as f64 * effort,
+            batch: spec.batch,
+            optimiser: match spec.optimiser {
+                OptimiserSpec::Adam => OptimiserOptions::adam(decay),
+                OptimiserSpec::Sgd { momentum } => OptimiserOptions::sgd(momentum as f32, decay),
+            },
+            schedule: match spec.schedule {
+                ScheduleSpec::Cosine => Schedule::Cosine {
+                    peak: rate,
+                    last: 0.0,
+                    warm_up: spec.warm_up as f32,
+                },
+                ScheduleSpec::Step { epochs, factor } => Schedule::Step {
+                    rate,
+                    factor: factor as f32,
+                    every: epochs as f32 / spec.epochs as f32,
+                },
+            },
+            loss: Loss::CrossEntropy,
+            augment_shift: spec.augment_shift,
+            seed,
+        }
+    }
 }
 
 /// How good a network is on samples.
@@ -218,11 +252,13 @@ pub(crate) struct Batches<'a> {
     source: Option<&'a [f32]>,
     batch: usize,
     shift: usize,
+    flip: bool,
     seed: u64,
     elements: usize,
     order: Vec<u32>,
     pass: Option<u64>,
     shifts: ChaCha8Rng,
+    flips: ChaCha8Rng,
     inputs: Vec<f32>,
     labels: Vec<u32>,
     teacher: Vec<f32>,
@@ -270,15 +306,29 @@ impl<'a> Batches<'a> {
             shift: options
                 .augment_shift
                 .min(samples.shape.iter().copied().max().unwrap_or(0)),
+            flip: false,
             seed: options.seed,
             elements,
             order: Vec::new(),
             pass: None,
             shifts: ChaCha8Rng::seed_from_u64(options.seed),
+            flips: ChaCha8Rng::seed_from_u64(options.seed),
             inputs: Vec::new(),
             labels: Vec::new(),
             teacher: Vec::new(),
         })
+    }
+
+    /// The same, each sample mirrored left to right with a chance of one half.
+    pub(crate) fn flipping(mut self) -> Result<Self, TrainingError> {
+        if self.samples.shape.len() != 3 {
+            return Err(TrainingError::Option {
+                option: "augment-flip",
+                message: "mirrors samples of shape [C, H, W]; leave it out for others".into(),
+            });
+        }
+        self.flip = true;
+        Ok(self)
     }
 
     /// Copies mini-batch `index` of a pass, which follows the one loaded before.
@@ -288,6 +338,8 @@ impl<'a> Batches<'a> {
             self.order = shuffled(self.samples.labels.len(), self.seed, ORDER + pass);
             self.shifts = ChaCha8Rng::seed_from_u64(self.seed);
             self.shifts.set_stream(SHIFTS + pass);
+            self.flips = ChaCha8Rng::seed_from_u64(self.seed);
+            self.flips.set_stream(FLIPS + pass);
         }
         let from = index * self.batch;
         let chosen = &self.order[from..(from + self.batch).min(self.order.len())];
@@ -306,6 +358,10 @@ impl<'a> Batches<'a> {
                     || below(&mut self.shifts, 2 * self.shift as u64 + 1) as isize - self.shift as isize;
                 let moves = [offset(), offset()];
                 shifted(sample, to, &self.samples.shape, moves);
+            }
+            if self.flip && below(&mut self.flips, 2) == 1 {
+                let width = self.samples.shape[2];
+                to.chunks_exact_mut(width).for_each(<[f32]>::reverse);
             }
             self.labels.push(self.samples.labels[i]);
             if let Some(source) = self.source {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 /// The data set of a workload.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DataSpec {
     /// How the files are written
@@ -19,6 +19,15 @@ pub struct DataSpec {
     /// Samples at the end of the training set that are held out to validate
     #[serde(default)]
     pub validation: usize,
+    /// The `WordPiece` vocabulary of `text-tsv`, a file of the directory or a path; without it the words of the training
+    /// set that are most frequent
+    pub vocabulary: Option<String>,
+    /// The mean of each channel, which is taken off every pixel (of 0 to 1)
+    #[serde(default)]
+    pub mean: Vec<f32>,
+    /// The standard deviation of each channel, by which every pixel is divided
+    #[serde(default)]
+    pub deviation: Vec<f32>,
 }
 
 /// How the files of a data set are written.
@@ -27,6 +36,13 @@ pub struct DataSpec {
 pub enum DataFormat {
     /// The four IDX files of MNIST and its kin, plain or gzip-compressed.
     Idx,
+    /// CIFAR-10's binary files: `data_batch_1.bin` and so on, `test_batch.bin`.
+    CifarBinary,
+    /// One ZIP archive of JPEG pictures: `train/CLASS/NAME.jpg` and `test/CLASS/NAME.jpg`.
+    CifarZip,
+    /// `train.tsv`, `test.tsv` and, to validate, `dev.tsv`: sentence, tab, label. The sentences of `dev.tsv` are the end of
+    /// the training set.
+    TextTsv,
 }
 
 /// A published accuracy of the dense network.
@@ -81,7 +97,9 @@ pub struct TrainingSpec {
     pub warm_up: f64,
     /// Images are shifted at random by up to this many pixels in rows and columns.
     pub augment_shift: usize,
-    /// The seed of initial weights, order of samples and shifts.
+    /// Whether images are mirrored at random, left to right.
+    pub augment_flip: bool,
+    /// The seed of initial weights, order of samples, shifts and mirroring.
     pub seed: u64,
 }
 
@@ -145,7 +163,10 @@ pub(super) struct TrainingForm {
     /// Images are shifted at random by up to this many pixels
     #[serde(default)]
     augment_shift: usize,
-    /// The seed of initial weights, order of samples and shifts
+    /// Whether images are mirrored at random, left to right
+    #[serde(default)]
+    augment_flip: bool,
+    /// The seed of initial weights, order of samples, shifts and mirroring
     #[serde(default = "seed")]
     seed: u64,
 }
@@ -195,6 +216,7 @@ impl TrainingForm {
             weight_decay: self.weight_decay,
             warm_up: self.warm_up,
             augment_shift: self.augment_shift,
+            augment_flip: self.augment_flip,
             seed: self.seed,
         })
     }

@@ -199,6 +199,7 @@ fn training_fields(training: &TrainingSpec) -> Fields {
         schedule,
         warm_up,
         augment_shift,
+        augment_flip,
         seed,
     } = training;
     let mut fields: Fields = Vec::new();
@@ -223,6 +224,9 @@ fn training_fields(training: &TrainingSpec) -> Fields {
     }
     fields.push(("warm-up", Value::Float(*warm_up)));
     fields.push(("augment-shift", number(*augment_shift)));
+    if *augment_flip {
+        fields.push(("augment-flip", true.into()));
+    }
     // no more than TOML's integers hold
     fields.push(("seed", Value::Integer(i64::try_from(*seed).unwrap_or(i64::MAX))));
     fields

@@ -14,6 +14,36 @@ pub enum DataError {
         /// The first of the names looked for.
         name: String,
     },
+    /// A file of a set that is not of IDX files does not exist.
+    #[error("no `{name}` in `{}`: {cure}", directory.display())]
+    NoFile {
+        /// The directory that was searched.
+        directory: PathBuf,
+        /// The file's name.
+        name: String,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// What stands at a place of a file is not what belongs there.
+    #[error("`{}`, {place}: {message}: {cure}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The byte, line or part of the file.
+        place: String,
+        /// What is wrong there.
+        message: String,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// Data that the network's input cannot take.
+    #[error("{message}: {cure}")]
+    Input {
+        /// What does not fit.
+        message: String,
+        /// What to do.
+        cure: &'static str,
+    },
     /// The file could not be read or unpacked.
     #[error("`{}`: {message} at byte {offset}: fetch the file again or mend its permissions", path.display())]
     Read {

@@ -3,7 +3,8 @@
 use super::error::DataError;
 use std::ops::Range;
 
-/// Labelled samples: pixels in [0, 1] (value / 255), row-major `C×H×W` sample by sample.
+/// Labelled samples: pixels, in [0, 1] (value / 255) unless they were normalised, row-major `C×H×W` sample by sample; or
+/// tokens as whole numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Samples {
     /// Samples × elements.
