@@ -78,7 +78,7 @@ pub fn quantise(
             let from = admm + each * i as f64;
             let held = |w: usize, at: usize| frozen[w].get(at);
             train_the_rest(&mut *executor, &weights, &held, problem, train, &mut |f| {
-                tick(from + each * f)
+                tick(from + each * f);
             })?;
         }
     }
@@ -140,7 +140,9 @@ fn snap_nearest(executor: &mut dyn Executor, parameter: usize, levels: &Levels, 
     let mut order: Vec<(f32, usize)> = mask.ones().map(|i| (distance(i), i)).collect();
     order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     order.truncate((portion.clamp(0.0, 1.0) * order.len() as f64).round() as usize);
-    order.iter().for_each(|&(_, i)| fixed.set(i, true));
+    for &(_, i) in &order {
+        fixed.set(i, true);
+    }
     let mut snapped = p.values.clone();
     levels.project(&mut snapped, &fixed);
     fixed.ones().for_each(|i| p.values[i] = snapped[i]);
@@ -201,7 +203,9 @@ impl Book {
         let mut shared = vec![0.0; gradients.len()];
         for members in &self.members {
             let sum: f32 = members.iter().map(|&i| gradients[i as usize]).sum();
-            members.iter().for_each(|&i| shared[i as usize] = sum);
+            for &i in members {
+                shared[i as usize] = sum;
+            }
         }
         gradients.copy_from_slice(&shared);
     }
@@ -215,7 +219,9 @@ impl Book {
             .map(|entry| if entry == 0.0 { f32::MIN_POSITIVE } else { entry })
             .collect();
         for (members, &entry) in self.members.iter().zip(&entries) {
-            members.iter().for_each(|&i| values[i as usize] = entry);
+            for &i in members {
+                values[i as usize] = entry;
+            }
         }
         let mut table = entries;
         table.sort_unstable_by(f32::total_cmp);

@@ -109,8 +109,9 @@ impl Sorted {
                 }
                 let end = low.midpoint(high);
                 let mut best = (f64::INFINITY, first);
-                for start in first..=last.min(end - 1) {
-                    let error = least[start] + self.error(start, end);
+                let tried = least.iter().enumerate().take(last.min(end - 1) + 1).skip(first);
+                for (start, before) in tried {
+                    let error = before + self.error(start, end);
                     if error < best.0 {
                         best = (error, start);
                     }

@@ -61,7 +61,9 @@ impl ConstraintSet for SparseLevels {
             gains.truncate(self.keep);
         }
         let mut kept = Mask::empty(support.rows(), support.cols());
-        gains.iter().for_each(|&(_, i)| kept.set(i, true));
+        for &(_, i) in &gains {
+            kept.set(i, true);
+        }
         self.levels.project(values, &kept);
     }
 }

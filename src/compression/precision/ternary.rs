@@ -1,7 +1,7 @@
 //! The scale of the ternary levels −α, 0, α with the least squared error.
 //!
 //! If the k largest magnitudes become α and the others zero, the best α is the mean of the k, and the error is
-//! ‖a‖² − (a₁ + … + a_k)²/k. One pass over the sorted magnitudes finds the best k; rounding to the nearest level at
+//! ‖a‖² − (a₁ + … + aₖ)²/k. One pass over the sorted magnitudes finds the best k; rounding to the nearest level at
 //! that α can only lower the error, so the threshold α/2 separates the same k.
 
 /// The best scale for these magnitudes (finite, not negative), or `None` without any. Of equals the most weights kept.
