@@ -53,6 +53,7 @@ pub mod admm;
 
 pub mod codesign;
 
+pub mod procedure;
 pub mod report;
 
 pub mod scalesim;

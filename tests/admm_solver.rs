@@ -102,13 +102,14 @@ fn keep_one(bowl: &mut Bowl, options: &AdmmOptions) -> Vec<[f64; 3]> {
         teacher: None,
         validation: &data,
     };
-    let mut assignments = [Assignment {
+    let mut sets = vec![Assignment {
         parameter: 0,
         set: Structure::Unstructured.set(TensorShape::matrix(1, 2), 1),
-    }];
+    }]
+    .into();
     let records = solve(
         bowl,
-        &mut assignments,
+        &mut sets,
         &problem,
         options,
         "test",
@@ -224,7 +225,7 @@ fn pruned(network: &Network, from: Parameters, keep: usize, data: &Samples) -> P
     };
     let options = PruneOptions {
         admm: admm(4),
-        retrain: training(2.0, 0.02),
+        retrain: training(2.0, 0.02).into(),
     };
     let keep = [(Structure::Unstructured, keep)];
     let (parameters, records) =
@@ -267,7 +268,7 @@ fn levels_are_multiples_of_their_interval() {
         let options = QuantiseOptions {
             admm: admm(3),
             snapping: Snapping::AtOnce,
-            retrain: training(retrain, 0.05),
+            retrain: training(retrain, 0.05).into(),
         };
         quantise(
             &network,

@@ -1,5 +1,6 @@
 //! ADMM onto levels on the survivors, then what is not on levels alone.
 
+use super::average::retrain;
 use super::options::{QuantiseOptions, Snapping};
 use super::record::{Phase, Record};
 use super::solve::{Assignment, Problem, project, solve, support};
@@ -54,11 +55,11 @@ pub fn quantise(
     };
     let [admm, snapping, retraining] = options.shares();
 
-    let mut assignments = assign(&fitted(&parameters));
+    let mut sets = assign(&fitted(&parameters)).into();
     let mut executor = executor_for(network, parameters)?;
     let records = solve(
         &mut *executor,
-        &mut assignments,
+        &mut sets,
         problem,
         &options.admm,
         step,
@@ -102,13 +103,13 @@ pub fn quantise(
             }
         }
     };
-    let mut retrain = options.retrain;
-    retrain.optimiser.weight_decay = 0.0;
-    fit(
+    let mut rest = options.retrain;
+    rest.fit.optimiser.weight_decay = 0.0;
+    retrain(
         &mut *executor,
         problem.train,
         problem.teacher,
-        &retrain,
+        &rest,
         &mut freeze,
         &mut |p| tick(1.0 - retraining + retraining * p.step as f64 / p.steps.max(1) as f64),
     )?;

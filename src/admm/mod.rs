@@ -6,6 +6,7 @@
 //! onto the set) and the U-step (the running residual). [`prune`] and [`quantise`] are that solver with
 //! different sets, followed by masked retraining.
 
+mod average;
 pub mod layerwise;
 mod levels;
 mod options;
@@ -15,8 +16,8 @@ mod saliency;
 mod solve;
 
 pub use levels::{Quantised, quantise};
-pub use options::{AdmmOptions, PruneOptions, QuantiseOptions, Snapping};
-pub use prune::prune;
+pub use options::{AdmmOptions, PruneOptions, QuantiseOptions, Retrain, Snapping};
+pub use prune::{prune, prune_shared};
 pub use record::{Phase, Record};
 pub use saliency::fisher;
-pub use solve::{Assignment, Problem, solve};
+pub use solve::{Assignment, Problem, Sets, solve};

@@ -19,10 +19,25 @@ pub struct AdmmOptions {
 
 impl AdmmOptions {
     /// The portion of all epochs that ADMM takes when retraining follows: what progress is measured in.
-    pub(super) fn share(&self, retrain: &FitOptions) -> f64 {
+    pub(super) fn share(&self, retrain: &Retrain) -> f64 {
         let epochs = f64::from(self.iterations) * self.w_step.epochs;
-        let total = epochs + retrain.epochs;
+        let total = epochs + retrain.fit.epochs;
         if total > 0.0 { epochs / total } else { 1.0 }
+    }
+}
+
+/// Training after a cut.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Retrain {
+    /// The training; no epochs means none.
+    pub fit: FitOptions,
+    /// The last portion of the steps whose weights are averaged into the result, 0 to 1; 0 takes the last weights.
+    pub average: f32,
+}
+
+impl From<FitOptions> for Retrain {
+    fn from(fit: FitOptions) -> Self {
+        Self { fit, average: 0.0 }
     }
 }
 
@@ -31,8 +46,8 @@ impl AdmmOptions {
 pub struct PruneOptions {
     /// The ADMM run.
     pub admm: AdmmOptions,
-    /// Training of the survivors; no epochs means none.
-    pub retrain: FitOptions,
+    /// Training of the survivors.
+    pub retrain: Retrain,
 }
 
 /// How weights go onto their levels after ADMM.
@@ -58,7 +73,7 @@ pub struct QuantiseOptions {
     /// How weights go onto their levels after it.
     pub snapping: Snapping,
     /// Training of the biases, and of the entries of codebooks, with the levels frozen.
-    pub retrain: FitOptions,
+    pub retrain: Retrain,
 }
 
 impl QuantiseOptions {
@@ -71,7 +86,7 @@ impl QuantiseOptions {
         let epochs = [
             f64::from(self.admm.iterations) * self.admm.w_step.epochs,
             snapping,
-            self.retrain.epochs,
+            self.retrain.fit.epochs,
         ];
         let total: f64 = epochs.iter().sum();
         if total > 0.0 {

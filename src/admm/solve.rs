@@ -2,7 +2,7 @@
 
 use super::options::AdmmOptions;
 use super::record::{Phase, Record};
-use crate::compression::{ConstraintSet, Mask};
+use crate::compression::{ConstraintSet, Mask, SharedBudget};
 use crate::training::data::Samples;
 use crate::training::{Executor, Parameter, TrainingError, evaluate, fit};
 
@@ -13,6 +13,38 @@ pub struct Assignment {
     pub parameter: usize,
     /// The set.
     pub set: Box<dyn ConstraintSet>,
+}
+
+/// The sets of a run: one per weight tensor, and a budget that shares them out anew before each projection, if layers
+/// share one.
+#[derive(Debug)]
+pub struct Sets {
+    /// One set per tensor.
+    pub list: Vec<Assignment>,
+    /// What decides the sets together.
+    pub budget: Option<Box<dyn SharedBudget>>,
+}
+
+impl From<Vec<Assignment>> for Sets {
+    fn from(list: Vec<Assignment>) -> Self {
+        Self { list, budget: None }
+    }
+}
+
+impl Sets {
+    /// Fits the sets to the values that are projected next.
+    pub(super) fn refit(&mut self, values: &[&[f32]], supports: &[&Mask]) {
+        if let Some(budget) = &self.budget {
+            for (a, set) in self.list.iter_mut().zip(budget.share(values, supports)) {
+                a.set = set;
+            }
+        }
+        for ((a, values), support) in self.list.iter_mut().zip(values).zip(supports) {
+            if let Some(set) = a.set.refitted(values, support) {
+                a.set = set;
+            }
+        }
+    }
 }
 
 /// What a network is trained on.
@@ -61,30 +93,31 @@ struct Split {
 /// When the loss stops being a number.
 pub fn solve(
     executor: &mut dyn Executor,
-    assignments: &mut [Assignment],
+    sets: &mut Sets,
     problem: &Problem<'_>,
     options: &AdmmOptions,
     step: &str,
     phase: Phase,
     tick: &mut dyn FnMut(f64),
 ) -> Result<Vec<Record>, TrainingError> {
-    let mut splits: Vec<Split> = assignments
-        .iter_mut()
+    let mut splits: Vec<Split> = sets
+        .list
+        .iter()
         .map(|a| {
             let p = &executor.parameters().list[a.parameter];
-            let support = support(p);
-            let mut z = p.values.clone();
-            refit(a, &z, &support);
-            a.set.project(&mut z, &support);
             Split {
                 parameter: a.parameter,
                 layer: p.layer.clone(),
-                u: vec![0.0; z.len()],
-                support,
-                z,
+                u: vec![0.0; p.values.len()],
+                support: support(p),
+                z: p.values.clone(),
             }
         })
         .collect();
+    refit(sets, &splits);
+    for (s, a) in splits.iter_mut().zip(&sets.list) {
+        a.set.project(&mut s.z, &s.support);
+    }
     let mut records = Vec::new();
     let mut rho = options.rho;
     for iteration in 1..=options.iterations {
@@ -119,20 +152,26 @@ pub fn solve(
         )?;
 
         let mut rows = Vec::with_capacity(splits.len());
-        for (s, a) in splits.iter_mut().zip(assignments.iter_mut()) {
+        let before: Vec<Vec<f32>> = splits
+            .iter_mut()
+            .map(|s| {
+                let w = &executor.parameters().list[s.parameter].values;
+                let sum = w.iter().zip(&s.u).map(|(w, u)| w + u).collect();
+                std::mem::replace(&mut s.z, sum)
+            })
+            .collect();
+        refit(sets, &splits);
+        for ((s, a), before) in splits.iter_mut().zip(&sets.list).zip(before) {
             let w = &executor.parameters().list[s.parameter].values;
-            let mut z: Vec<f32> = w.iter().zip(&s.u).map(|(w, u)| w + u).collect();
-            refit(a, &z, &s.support);
-            a.set.project(&mut z, &s.support);
-            let (primal, dual) = (norm(w, &z), f64::from(rho) * norm(&z, &s.z));
-            for ((u, &w), &z) in s.u.iter_mut().zip(w).zip(&z) {
+            a.set.project(&mut s.z, &s.support);
+            let (primal, dual) = (norm(w, &s.z), f64::from(rho) * norm(&s.z, &before));
+            for ((u, &w), &z) in s.u.iter_mut().zip(w).zip(&s.z) {
                 *u += w - z;
             }
-            s.z = z;
             let kept = s.z.iter().filter(|&&v| v != 0.0).count();
             rows.push((s.layer.clone(), a.set.describe(), primal, dual, kept));
         }
-        let accuracy = accuracy_at_cut(executor, assignments, problem.validation)?;
+        let accuracy = accuracy_at_cut(executor, &sets.list, problem.validation)?;
         records.extend(rows.into_iter().map(|(layer, set, primal, dual, kept)| Record {
             step: step.into(),
             phase,
@@ -154,10 +193,10 @@ pub fn solve(
     Ok(records)
 }
 
-fn refit(assignment: &mut Assignment, values: &[f32], support: &Mask) {
-    if let Some(set) = assignment.set.refitted(values, support) {
-        assignment.set = set;
-    }
+fn refit(sets: &mut Sets, splits: &[Split]) {
+    let values: Vec<&[f32]> = splits.iter().map(|s| s.z.as_slice()).collect();
+    let supports: Vec<&Mask> = splits.iter().map(|s| &s.support).collect();
+    sets.refit(&values, &supports);
 }
 
 /// Projects the executor's weights onto their sets.

@@ -6,11 +6,12 @@ use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
 use super::screen::Screen;
 use super::{activations, breakeven, costs, data};
-use crate::codesign::{self, Candidate, CodesignError, Objective, Outcome, Preset, Request, Store};
+use crate::codesign::{self, Candidate, CodesignError, Objective, Outcome, Preset, Request};
 use crate::compression::Recipe;
 use crate::document::Fault;
 use crate::hardware::Profile;
 use crate::network::Workload;
+use crate::procedure::{JobError, Store};
 use crate::report::{
     Accuracy, ActivationShare, ActivationSource, AdmmRow, Files, LayerRow, LayerShare, OutDirectory, RunFile,
     Subject, SummaryRow, TrafficRow, admm_rows, layer_table, model_files, summarise, summary_table,
@@ -186,11 +187,18 @@ fn failure(error: &CodesignError, workload: &Given<Workload>, profiles: &[Given<
             Some(profile) => Failure::simulate(e, &workload.input.given, &profile.source, &profile.value),
             None => Failure::input(e.to_string(), "change the layer or the profile"),
         },
-        CodesignError::Data { .. } => Failure::input(
+        CodesignError::Job(e) => job_failure(e, workload),
+    }
+}
+
+/// What to do about a job that failed.
+pub(super) fn job_failure(error: &JobError, workload: &Given<Workload>) -> Failure {
+    match error {
+        JobError::Data { .. } => Failure::input(
             format!("workload `{}`: {error}", workload.input.given),
             "give data of the network's input size with `--data DIR`, or change the network's input and last layer",
         ),
-        CodesignError::Training(TrainingError::NotFinite { .. }) => {
+        JobError::Training(TrainingError::NotFinite { .. }) => {
             let source = &workload.source;
             let help = "lower the learning rate that is marked, or raise `warm-up`";
             let fault = Fault::new(
@@ -200,13 +208,13 @@ fn failure(error: &CodesignError, workload: &Given<Workload>, profiles: &[Given<
             );
             Failure::Failed(vec![Report::new(source.faults(vec![fault]))])
         }
-        CodesignError::Training(_) => Failure::job(
+        JobError::Training(_) => Failure::job(
             format!("workload `{}`: {error}", workload.input.given),
             "change the layer: every operation of the network must be one that can be trained",
         ),
-        CodesignError::Samples(e) => data::refused(e),
-        other => Failure::job(
-            other.to_string(),
+        JobError::Samples(e) => data::refused(e),
+        JobError::Store(_) => Failure::job(
+            error.to_string(),
             "free space on the disk, or give another directory with `--cache DIR`; finished stages are kept",
         ),
     }

@@ -7,6 +7,7 @@
 mod activations;
 mod breakeven;
 mod codesign;
+mod compress;
 mod costs;
 mod data;
 mod estimate;
@@ -36,6 +37,7 @@ use std::process::ExitCode;
 const EXAMPLES: &str = "\
 Examples:
   cosparse codesign lenet5 --hw admm-nn-40nm          train, prune and quantise LeNet-5 for least energy
+  cosparse compress lenet5 --procedure lenet5-quick    prune LeNet-5 as far as accuracy holds
   cosparse estimate resnet50 --hw tpu-v1-28nm         cycles and energy of every layer, no training
   cosparse breakeven alexnet --hw admm-nn-40nm        from which pruned portion a sparse engine pays
   cosparse explain lenet5 conv2 --hw admm-nn-40nm     why a layer takes its time, and what would help
@@ -60,6 +62,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Codesign(codesign::Arguments),
+    Compress(compress::Arguments),
     Train(train::Arguments),
     Estimate(estimate::Arguments),
     Breakeven(breakeven::Arguments),
@@ -83,6 +86,7 @@ pub fn run() -> ExitCode {
     let screen = Screen::new(arguments.quiet);
     let done = match arguments.verb {
         Verb::Codesign(verb) => codesign::run(&verb, screen),
+        Verb::Compress(verb) => compress::run(&verb, screen),
         Verb::Train(verb) => train::run(&verb, screen),
         Verb::Estimate(verb) => estimate::run(&verb, screen),
         Verb::Breakeven(verb) => breakeven::run(&verb, screen),

@@ -1,7 +1,7 @@
 //! Progress of a long job on standard error: a bar with the time left on a terminal, plain lines elsewhere.
 
 use super::screen::Screen;
-use crate::codesign::Observer;
+use crate::procedure::Observer;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 

@@ -6,6 +6,7 @@ use super::screen::Screen;
 use crate::compression::{RecipeFile, recipes};
 use crate::document::Source;
 use crate::network::{Workload, zoo};
+use crate::procedure::{self, Procedure};
 use crate::report::table::{Align, count, percent, table};
 use clap::{Args, Subcommand};
 
@@ -27,6 +28,8 @@ enum Verb {
     },
     /// Published targets of shipped networks, for `--recipe`
     Recipes,
+    /// Step-by-step schedules of shipped networks, for `compress --procedure`
+    Procedures,
     /// Whether files are correct workloads; every fault is shown at its place
     Check {
         /// Workload files or names
@@ -39,6 +42,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     match &arguments.verb {
         Verb::List => list(screen),
         Verb::Recipes => list_recipes(screen),
+        Verb::Procedures => list_procedures(screen),
         Verb::Show { workload } => {
             request::workload(workload).map(|given| screen.answer(&show(&given.value)))
         }
@@ -73,6 +77,23 @@ fn list(screen: Screen) -> Result<(), Failure> {
 }
 
 /// Each recipe with the portion of its network's weights that it keeps, and its source.
+fn list_procedures(screen: Screen) -> Result<(), Failure> {
+    let columns = [
+        ("procedure", Align::Left),
+        ("steps", Align::Right),
+        ("source", Align::Left),
+    ];
+    let rows = procedure::zoo::list()
+        .iter()
+        .map(|(name, text)| {
+            let file: Procedure = Source::new(*name, *text).parse()?;
+            Ok(vec![(*name).to_owned(), file.step.len().to_string(), file.source])
+        })
+        .collect::<Result<Vec<_>, Failure>>()?;
+    screen.answer(&table(&columns, rows));
+    Ok(())
+}
+
 fn list_recipes(screen: Screen) -> Result<(), Failure> {
     let columns = [
         ("recipe", Align::Left),

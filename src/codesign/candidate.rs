@@ -3,14 +3,14 @@
 use super::activations::{ActivationRow, Activations};
 use super::costing::{is_sparse, pick};
 use super::objective::Objective;
-use super::pipeline::{CodesignError, EVALUATED, Request};
-use super::store::Stage;
+use super::pipeline::{CodesignError, Request};
 use crate::compression::encoding::{Encoding, smallest};
 use crate::compression::precision::{Levels, Precision};
 use crate::compression::structure::Structure;
 use crate::compression::{Mask, Recipe, Target};
 use crate::hardware::Profile;
 use crate::network::Layer;
+use crate::procedure::{EVALUATED, Stage};
 use crate::simulate::{self, LayerSetting, NetworkCost, Weights};
 use crate::training::{Parameters, evaluate, executor_for};
 

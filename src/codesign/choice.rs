@@ -3,8 +3,9 @@
 use super::costing::{Costing, Price};
 use super::objective::Objective;
 use super::pipeline::{CodesignError, Run};
-use super::search::{Search, kept, shrink};
-use super::store::Stage;
+use super::search::{Search, shrink};
+use crate::compression::precision::Precision;
+use crate::procedure::{Stage, kept};
 
 /// A choice: the stage on levels, its bits per weight parameter, and its counts.
 pub(super) struct Choice {
@@ -113,8 +114,10 @@ pub(super) fn choose(
 /// Trains a chosen support for longer and moves it onto the narrowest levels that hold the floor, or onto the best of
 /// those tried.
 fn finish(run: &mut Run<'_>, name: &str, node: &Stage, floor: f64) -> Result<Choice, CodesignError> {
-    let polish = run.plan.polish;
-    let polished = run.train(&format!("{name}-polish"), &node.parameters, &polish)?;
+    let (polish, levels) = (run.plan.polish, run.plan.levels.clone());
+    let polished = run
+        .job
+        .train(&format!("{name}-polish"), &node.parameters, &polish)?;
     let from = if polished.validation >= node.validation {
         &polished
     } else {
@@ -129,7 +132,10 @@ fn finish(run: &mut Run<'_>, name: &str, node: &Stage, floor: f64) -> Result<Cho
     let mut best: Option<Choice> = None;
     for &width in &run.plan.widths.clone() {
         let bits = vec![width; kept.len()];
-        let stage = run.quantise(&format!("{name}-{width}-bit"), from, &bits)?;
+        let precisions = vec![Precision::equal_interval(width); kept.len()];
+        let stage = run
+            .job
+            .quantise(&format!("{name}-{width}-bit"), from, &precisions, &levels)?;
         let held = stage.validation >= floor;
         run.say(&format!(
             "{name}: {width}-bit levels, validation {:.2} % (loss {:.4}) {} {:.2} %",

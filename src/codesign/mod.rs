@@ -11,11 +11,9 @@ mod objective;
 mod pipeline;
 mod preset;
 mod search;
-mod store;
 
 pub use activations::{ActivationRow, Activations};
 pub use candidate::Candidate;
 pub use objective::Objective;
-pub use pipeline::{CodesignError, Observer, Outcome, Request, run};
+pub use pipeline::{CodesignError, Outcome, Request, run};
 pub use preset::Preset;
-pub use store::{Key, Stage, Store, StoreError};

@@ -99,12 +99,12 @@ impl Preset {
                     temperature: 4.0,
                     weight: 0.7,
                 }),
-                retrain: adam(0.0, 1e-3, 1e-3, 0.0, 0, seed),
+                retrain: adam(0.0, 1e-3, 1e-3, 0.0, 0, seed).into(),
             },
             settle: adam(settle, 4e-3, 0.0, 0.1, 1, seed),
             step: PruneOptions {
                 admm: admm(iterations, adam(0.5, 2e-3, 6e-4, 0.0, 0, seed), 3e-3, 2.0),
-                retrain: adam(retrain, 3e-3, 0.0, 0.1, 1, seed),
+                retrain: adam(retrain, 3e-3, 0.0, 0.1, 1, seed).into(),
             },
             shrink,
             rounds,
@@ -113,7 +113,7 @@ impl Preset {
             levels: QuantiseOptions {
                 admm: admm(levels, adam(0.75, 1e-3, 1e-4, 0.0, 0, seed), 5e-3, 1.7),
                 snapping: Snapping::AtOnce,
-                retrain: adam(2.0, 1e-3, 0.0, 0.1, 0, seed),
+                retrain: adam(2.0, 1e-3, 0.0, 0.1, 0, seed).into(),
             },
             widths: if self == Self::Thorough {
                 vec![3, 4, 5, 6, 8]

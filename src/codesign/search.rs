@@ -3,20 +3,11 @@
 use super::allocate::{Ranked, allocate};
 use super::costing::Price;
 use super::pipeline::{CodesignError, Run};
-use super::store::Stage;
 use crate::admm;
-use crate::compression::Mask;
 use crate::compression::structure::Structure;
 use crate::network::Network;
+use crate::procedure::{Stage, kept};
 use crate::training::{Parameters, Role, executor_for};
-
-/// Non-zeros of each weight parameter.
-pub(super) fn kept(parameters: &Parameters) -> Vec<usize> {
-    parameters
-        .weights()
-        .map(|p| p.support.as_ref().map_or(p.values.len(), Mask::count))
-        .collect()
-}
 
 /// What a search is held to.
 pub(super) struct Search<'a> {
@@ -57,7 +48,7 @@ pub(super) fn shrink(
         let best = &path[path.len() - 1];
         let now = kept(&best.parameters);
         let cost = price.cost(&now)?;
-        let mut budget = cost - (1.0 - factor) * reducible(run.network, price, whole, &now)?.min(cost);
+        let mut budget = cost - (1.0 - factor) * reducible(run.job.network, price, whole, &now)?.min(cost);
         let goal = search.goal.filter(|&goal| cost > goal);
         if let Some(goal) = goal {
             budget = budget.max(goal);
@@ -71,7 +62,7 @@ pub(super) fn shrink(
         }
         let keep: Vec<(Structure, usize)> = counts.iter().map(|&k| (Structure::Unstructured, k)).collect();
         let options = run.plan.step.clone();
-        let step = run.prune(
+        let step = run.job.prune(
             &format!("{}-{}", search.name, round + stride),
             best,
             &keep,
@@ -129,8 +120,14 @@ pub(super) fn share(
     whole: &[bool],
     budget: f64,
 ) -> Result<Vec<usize>, CodesignError> {
-    let mut executor = executor_for(run.network, parameters.clone())?;
-    let fisher = admm::fisher(&mut *executor, run.material.problem().train, 128, 64, run.seed)?;
+    let mut executor = executor_for(run.job.network, parameters.clone())?;
+    let fisher = admm::fisher(
+        &mut *executor,
+        run.job.material.problem().train,
+        128,
+        64,
+        run.job.source.seed,
+    )?;
     let now = kept(parameters);
     let weights = parameters
         .list

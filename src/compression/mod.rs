@@ -12,11 +12,13 @@ pub mod structure;
 mod mask;
 mod mask_model;
 mod recipe;
+mod shared;
 mod target;
 
 pub use mask::Mask;
 pub use mask_model::{MaskModel, MaskModelError};
 pub use recipe::{RecipeError, RecipeErrors};
+pub use shared::{SharedBudget, TotalWeights};
 pub use target::{Recipe, RecipeFile, Target};
 
 /// A constraint set of the ADMM: the values that a layer's weights may take together.

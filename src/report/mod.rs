@@ -9,6 +9,7 @@
 //! | `resources.csv` | candidate, FPGA profile, engine and resource ([`ResourceRow`]) |
 //! | `masks.csv` | layer with a mask, candidate and profile ([`MaskRow`]) |
 //! | `breakeven.csv` | profile, layer, engine pair and pruned portion ([`BreakEvenRow`]) |
+//! | `chosen.csv`, `steps.csv` | network chosen, layer of every network on a procedure's way ([`ChosenRow`], [`StepRow`]) |
 //! | `admm.csv` | step, iteration and layer ([`AdmmRow`]) |
 //! | `run.toml` | the run: inputs with their SHA-256, options, seed, version, files ([`RunFile`]) |
 
@@ -16,6 +17,7 @@ pub mod table;
 
 mod admm;
 mod break_even;
+mod compress;
 mod directory;
 mod error;
 mod explain;
@@ -30,6 +32,7 @@ mod word;
 
 pub use admm::{AdmmRow, admm_rows};
 pub use break_even::{BreakEvenRow, break_even_rows, break_even_table};
+pub use compress::{ChosenRow, StepRow, chosen_rows, chosen_table, step_rows};
 pub use directory::{Files, OutDirectory};
 pub use error::ReportError;
 pub use explain::{ChangeRow, change_rows, explanation};

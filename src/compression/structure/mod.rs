@@ -12,6 +12,7 @@ mod form;
 mod groups;
 mod n_m;
 mod pattern;
+mod salient;
 mod shape;
 mod unstructured;
 
@@ -25,6 +26,7 @@ pub use filter_shape::FilterShape;
 pub use groups::Grouping;
 pub use n_m::NM;
 pub use pattern::Pattern;
+pub use salient::Salient;
 pub use shape::TensorShape;
 pub use unstructured::Unstructured;
 

@@ -1,0 +1,195 @@
+//! `cosparse compress`: ADMM alone, without an accelerator.
+
+use super::codesign::job_failure;
+use super::data;
+use super::failure::Failure;
+use super::progress::Progress;
+use super::reports::{ReportArguments, finish};
+use super::request::{self, Given};
+use super::screen::Screen;
+use crate::document::{Fault, Source, nearest};
+use crate::network::Network;
+use crate::procedure::{self, Procedure, Step, Store};
+use crate::report::{
+    AdmmRow, ChosenRow, Files, Input, RunFile, StepRow, admm_rows, chosen_rows, chosen_table, sha256,
+    step_rows,
+};
+use crate::training::to_safetensors;
+use clap::Args;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Prune and quantise a network by a procedure, without an accelerator
+///
+/// Trains the dense network, follows the procedure's steps, chooses on validation samples the smallest network that holds
+/// the accuracy asked for, and reads the test set once at the end. A job that was stopped goes on where it was.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The network: a file, or a name from `cosparse workload list`
+    workload: String,
+    /// The steps: a file, or a name from `cosparse workload procedures`
+    #[arg(long, value_name = "PROCEDURE")]
+    procedure: String,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Directory with the data set, instead of the one that the workload names
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Directory for finished stages; a job that is started again finds them there
+    #[arg(long, value_name = "DIR", default_value = "reports/runs/.cache")]
+    cache: PathBuf,
+    #[command(flatten)]
+    report: ReportArguments,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    run: &'a RunFile,
+    chosen: &'a [ChosenRow],
+    steps: &'a [StepRow],
+    admm: &'a [AdmmRow],
+    log: &'a [String],
+}
+
+pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
+    let workload = request::workload(&arguments.workload)?;
+    let procedure = open(&arguments.procedure, &workload.value.network)?;
+    let mut run = RunFile::new("compress", workload.input.clone(), Vec::new());
+    run.run = format!(
+        "{}-{}-seed-{}",
+        workload.input.name, procedure.input.name, arguments.seed
+    );
+    run.seed = Some(arguments.seed);
+    run = run
+        .option("procedure", &procedure.input.name)
+        .option("procedure-sha256", &procedure.input.sha256);
+    let out = arguments.report.open(&run.run)?;
+    let (data, input) = data::load(&workload, arguments.data.as_deref(), "to train on")?;
+    let store = Store::at(&arguments.cache);
+    let source = procedure::Source {
+        workload: &workload.value,
+        data: &data,
+        inputs: [&workload.input.sha256, &input.sha256],
+        seed: arguments.seed,
+        store: &store,
+    };
+    let mut progress = Progress::new(screen);
+    let outcome =
+        procedure::run(source, &procedure.value, &mut progress).map_err(|e| job_failure(&e, &workload))?;
+    progress.clear();
+    run.data = Some(input);
+    let chosen = chosen_rows(&run.run, arguments.seed, &outcome);
+    let steps = step_rows(&run.run, &outcome.path);
+    let admm = admm_rows(&run.run, &outcome.records)?;
+    let mut files = Files::new();
+    files.csv("chosen.csv", &chosen)?;
+    files.csv("steps.csv", &steps)?;
+    files.csv("admm.csv", &admm)?;
+    for network in &outcome.chosen {
+        let bytes = to_safetensors(&network.node.stage.parameters, false, None)
+            .map_err(|e| Failure::job(e.to_string(), "report this network"))?;
+        files.bytes(format!("{}.safetensors", network.name), bytes);
+    }
+    let log = outcome.log.iter().flat_map(|line| [line.as_str(), "\n"]);
+    files.bytes("log.txt", log.collect::<String>().into_bytes());
+    let answer = Answer {
+        run: &run,
+        chosen: &chosen,
+        steps: &steps,
+        admm: &admm,
+        log: &outcome.log,
+    };
+    finish(
+        screen,
+        &arguments.report,
+        &out,
+        &run,
+        &files,
+        &answer,
+        &chosen_table(&chosen),
+    )
+}
+
+/// Reads a procedure for a network: a shipped one by its name, or a file.
+fn open(given: &str, network: &Network) -> Result<Given<Procedure>, Failure> {
+    let path = Path::new(given);
+    let source = match procedure::zoo::find(given) {
+        Some(source) => source,
+        None if path.components().count() == 1 && path.extension().is_none() && !path.exists() => {
+            let names = || procedure::zoo::list().iter().map(|(name, _)| *name);
+            let near = nearest(given, names()).map_or_else(String::new, |n| format!("did you mean `{n}`? "));
+            return Err(Failure::input(
+                format!("there is no procedure named `{given}`, and no such file"),
+                format!("{near}`cosparse workload procedures` shows what is shipped"),
+            ));
+        }
+        None => Source::read(path)?,
+    };
+    let value: Procedure = source.parse()?;
+    let faults = faults(&source, &value, network);
+    if !faults.is_empty() {
+        return Err(source.faults(faults).into());
+    }
+    let name = path
+        .file_stem()
+        .map_or_else(|| given.to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let input = Input {
+        name,
+        given: given.into(),
+        sha256: sha256(source.text.as_bytes()),
+    };
+    Ok(Given { value, source, input })
+}
+
+/// What no schema can say of a procedure.
+fn faults(source: &Source, procedure: &Procedure, network: &Network) -> Vec<Fault> {
+    let names: Vec<&str> = network.weighted().map(|l| l.name.as_str()).collect();
+    let mut faults = Vec::new();
+    for (i, step) in procedure.step.iter().enumerate() {
+        let place = i.to_string();
+        let unknown = |key: &str, layer: &str| {
+            (!names.contains(&layer)).then(|| {
+                Fault::new(
+                    source.place(&["step", &place, key, layer]),
+                    format!("the network has no layer `{layer}` with weights"),
+                    format!("layers with weights: {}", names.join(", ")),
+                )
+            })
+        };
+        match step {
+            Step::Prune { density, weights, .. } => {
+                if density.is_some() != weights.is_empty() {
+                    faults.push(Fault::new(
+                        source.place(&["step", &place, "name"]),
+                        "a `prune` step takes either `density` per layer or `weights` over all layers",
+                        "give one of the two",
+                    ));
+                }
+                for (layer, &density) in density.iter().flatten() {
+                    faults.extend(unknown("density", layer));
+                    if !(density > 0.0 && density <= 1.0) {
+                        faults.push(Fault::new(
+                            source.place(&["step", &place, "density", layer]),
+                            format!("layer `{layer}`: density {density} is not in (0, 1]"),
+                            "write a portion above 0 and up to 1",
+                        ));
+                    }
+                }
+            }
+            Step::Levels { bits, .. } => {
+                for (layer, &bits) in bits.iter().flatten() {
+                    faults.extend(unknown("bits", layer));
+                    if !(1..=16).contains(&bits) {
+                        faults.push(Fault::new(
+                            source.place(&["step", &place, "bits"]),
+                            format!("layer `{layer}`: levels of {bits} bits do not exist"),
+                            "write 1 to 16 bits",
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    faults
+}

@@ -1,0 +1,139 @@
+//! Rows of `steps.csv` and `chosen.csv`, and the tables of `cosparse compress`.
+
+use super::table::{Align, count, percent, table};
+use crate::procedure::{Node, Outcome};
+use serde::Serialize;
+
+/// One network on a procedure's way.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepRow {
+    /// The run.
+    pub run: String,
+    /// The step.
+    pub step: String,
+    /// One layer.
+    pub layer: String,
+    /// The layer's weights, zero or not.
+    pub weights: u64,
+    /// Weights kept.
+    pub kept: u64,
+    /// Bits of a kept weight, without index.
+    pub bits: u8,
+    /// Validation accuracy of the network, in per cent.
+    pub validation_pct: f64,
+    /// Cross-entropy on the validation samples, in nats.
+    pub validation_loss: f64,
+    /// Whether it holds the accuracy that the procedure asks.
+    pub holds: bool,
+}
+
+/// One network that was chosen.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChosenRow {
+    /// The run.
+    pub run: String,
+    /// `dense`, `pruned` or `levels`.
+    pub network: String,
+    /// The step it comes from.
+    pub step: String,
+    /// Weights, zero or not.
+    pub weights: u64,
+    /// Weights kept.
+    pub kept: u64,
+    /// Weights over weights kept.
+    pub ratio: f64,
+    /// Bytes of the kept weights without indices.
+    pub data_bytes: u64,
+    /// Bytes of all weights in float32 over those.
+    pub data_ratio: f64,
+    /// Validation accuracy, in per cent.
+    pub validation_pct: f64,
+    /// Test accuracy, in per cent.
+    pub test_pct: f64,
+    /// Seed.
+    pub seed: u64,
+}
+
+fn layers(node: &Node) -> impl Iterator<Item = (String, usize, usize, u8)> + '_ {
+    node.stage.parameters.weights().enumerate().map(|(i, p)| {
+        let kept = p
+            .support
+            .as_ref()
+            .map_or(p.values.len(), crate::compression::Mask::count);
+        let bits = node.bits.get(i).copied().unwrap_or(32);
+        (p.layer.clone(), p.values.len(), kept, bits)
+    })
+}
+
+/// A row per layer of every network on the way.
+#[must_use]
+pub fn step_rows(run: &str, path: &[Node]) -> Vec<StepRow> {
+    path.iter()
+        .flat_map(|node| {
+            layers(node).map(move |(layer, weights, kept, bits)| StepRow {
+                run: run.into(),
+                step: node.name.clone(),
+                layer,
+                weights: weights as u64,
+                kept: kept as u64,
+                bits,
+                validation_pct: 100.0 * node.stage.validation,
+                validation_loss: node.stage.loss,
+                holds: node.holds,
+            })
+        })
+        .collect()
+}
+
+/// A row per network that was chosen.
+#[must_use]
+pub fn chosen_rows(run: &str, seed: u64, outcome: &Outcome) -> Vec<ChosenRow> {
+    let rows = outcome.chosen.iter().map(|chosen| {
+        let node = &chosen.node;
+        let weights: usize = layers(node).map(|l| l.1).sum();
+        let kept: usize = layers(node).map(|l| l.2).sum();
+        let data_bytes = node.data_bits().div_ceil(8);
+        ChosenRow {
+            run: run.into(),
+            network: chosen.name.clone(),
+            step: node.name.clone(),
+            weights: weights as u64,
+            kept: kept as u64,
+            ratio: weights as f64 / kept.max(1) as f64,
+            data_bytes,
+            data_ratio: 4.0 * weights as f64 / data_bytes.max(1) as f64,
+            validation_pct: 100.0 * node.stage.validation,
+            test_pct: 100.0 * chosen.test,
+            seed,
+        }
+    });
+    rows.collect()
+}
+
+/// The chosen networks side by side.
+#[must_use]
+pub fn chosen_table(rows: &[ChosenRow]) -> String {
+    let columns = [
+        ("network", Align::Left),
+        ("step", Align::Left),
+        ("weights", Align::Right),
+        ("ratio", Align::Right),
+        ("data bytes", Align::Right),
+        ("data ratio", Align::Right),
+        ("validation", Align::Right),
+        ("test", Align::Right),
+    ];
+    let rows = rows.iter().map(|r| {
+        vec![
+            r.network.clone(),
+            r.step.clone(),
+            count(r.kept),
+            format!("{:.1}x", r.ratio),
+            count(r.data_bytes),
+            format!("{:.0}x", r.data_ratio),
+            percent(r.validation_pct / 100.0),
+            percent(r.test_pct / 100.0),
+        ]
+    });
+    table(&columns, rows.collect::<Vec<_>>())
+}

@@ -1,0 +1,147 @@
+//! Compressing by a procedure from the outside: what it writes, that it repeats itself to the byte, and what it refuses.
+
+mod command;
+mod tiny;
+
+use command::{cosparse, in_directory, with_threads};
+use std::fs;
+use std::path::Path;
+use tiny::{WORKLOAD, files, place};
+
+const PROCEDURE: &str = r#"source = "made up for this test"
+max-drop = 20
+
+[[step]]
+kind = "prune"
+name = "first"
+density = { fc1 = 0.3 }
+admm = { iterations = 3, epochs = 1, rate = 3e-3, rho = 1e-2, growth = 2 }
+retrain = { epochs = 1, rate = 3e-3 }
+
+[[step]]
+kind = "prune"
+name = "cut"
+weights = [600, 300]
+look-back = 2
+admm = { iterations = 2, epochs = 1, rate = 3e-3, rho = 1e-2, growth = 2 }
+retrain = { epochs = 2, rate = 3e-3, average = 0.5 }
+
+[[step]]
+kind = "levels"
+name = "levels"
+bits = [{ conv = 4, fc1 = 3, fc2 = 4 }, { conv = 2, fc1 = 2, fc2 = 2 }]
+admm = { iterations = 3, epochs = 1, rate = 1e-3, rho = 1e-2, growth = 2 }
+retrain = { epochs = 1, rate = 1e-3 }
+"#;
+
+fn compress<'a>(out: &'a str, cache: &'a str) -> [&'a str; 9] {
+    [
+        "--quiet",
+        "compress",
+        "net.toml",
+        "--procedure",
+        "steps.toml",
+        "--out",
+        out,
+        "--cache",
+        cache,
+    ]
+}
+
+fn rows(directory: &Path, file: &str) -> Vec<csv::StringRecord> {
+    csv::Reader::from_path(directory.join(file))
+        .expect("the run wrote it")
+        .records()
+        .map(|r| r.expect("a row"))
+        .collect()
+}
+
+#[test]
+fn steps_are_followed_and_repeat_on_any_threads() {
+    let directory = place(WORKLOAD);
+    fs::write(directory.path().join("steps.toml"), PROCEDURE).expect("a writable directory");
+    let run = with_threads(directory.path(), &compress("one", "c1"), "1");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let again = with_threads(directory.path(), &compress("two", "c2"), "2");
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    let (one, two) = (
+        files(&directory.path().join("one")),
+        files(&directory.path().join("two")),
+    );
+    assert_eq!(one, two);
+
+    // totals are met, whatever layer gives them up; layers never grow
+    let steps = rows(&directory.path().join("one"), "steps.csv");
+    let of = |step: &str| -> Vec<u64> {
+        let rows = steps.iter().filter(|r| &r[1] == step);
+        rows.map(|r| r[4].parse().expect("a count")).collect()
+    };
+    assert_eq!(of("cut-600").iter().sum::<u64>(), 600);
+    assert_eq!(of("cut-300").iter().sum::<u64>(), 300);
+    assert!(of("cut-300").iter().zip(of("cut-600")).all(|(a, b)| *a <= b));
+    let chosen = rows(&directory.path().join("one"), "chosen.csv");
+    let names: Vec<&str> = chosen.iter().map(|r| &r[1]).collect();
+    assert_eq!(names, ["dense", "pruned", "levels"]);
+    // on levels a layer has no more values than its bits allow
+    let bytes = fs::read(directory.path().join("one/levels.safetensors")).expect("written");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+    let fc1 = file.tensor("fc1.weight").expect("a layer of the network");
+    let mut values: Vec<[u8; 4]> = fc1
+        .data()
+        .chunks_exact(4)
+        .map(|b| [b[0], b[1], b[2], b[3]])
+        .collect();
+    values.sort_unstable();
+    values.dedup();
+    assert!(values.len() <= 9, "{} values in 3 bits and zero", values.len());
+}
+
+/// The residuals of every ADMM run fall: the last is below the first.
+#[test]
+fn residuals_fall() {
+    let directory = place(WORKLOAD);
+    fs::write(
+        directory.path().join("steps.toml"),
+        PROCEDURE.replace("iterations = 3", "iterations = 8"),
+    )
+    .expect("a writable directory");
+    let run = cosparse(directory.path(), &compress("out", "cache"));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let rows = rows(&directory.path().join("out"), "admm.csv");
+    let primal = |step: &str| -> Vec<f64> {
+        let rows = rows.iter().filter(|r| &r[1] == step && &r[4] == "fc1");
+        rows.map(|r| r[7].parse().expect("a residual")).collect()
+    };
+    let first = primal("first");
+    assert_eq!(first.len(), 8);
+    assert!(first[7] < 0.5 * first[0], "{first:?}");
+}
+
+#[test]
+fn wrong_procedures_are_refused_at_their_place() {
+    let directory = place(WORKLOAD);
+    let refused = |from: &str, to: &str, words: &str| {
+        assert!(PROCEDURE.contains(from), "{from}");
+        fs::write(directory.path().join("steps.toml"), PROCEDURE.replace(from, to))
+            .expect("a writable directory");
+        let run = cosparse(directory.path(), &compress("out", "cache"));
+        assert_eq!(run.code, 2, "{to}: {}", run.stderr);
+        assert!(run.stderr.contains(words), "{to}: {}", run.stderr);
+        assert!(run.stderr.contains("steps.toml"), "{}", run.stderr);
+    };
+    refused("fc1 = 0.3", "fc1 = 1.5", "not in (0, 1]");
+    refused("fc1 = 0.3", "fc1 = 0", "not in (0, 1]");
+    refused("fc1 = 0.3", "fc9 = 0.3", "fc9");
+    refused("fc2 = 4 }", "fc2 = 40 }", "40 bits");
+    refused("fc2 = 4 }", "fc2 = 0 }", "0 bits");
+    refused("growth = 2 }", "grows = 2 }", "growth");
+    refused("weights = [600, 300]", "weights = [0]", "0");
+    refused("density = { fc1 = 0.3 }", "", "either `density`");
+    refused("kind = \"levels\"", "kind = \"level\"", "levels");
+    let run = cosparse(
+        directory.path(),
+        &["compress", "net.toml", "--procedure", "lenet5-thoroug"],
+    );
+    assert_eq!(run.code, 2);
+    insta::assert_snapshot!("no_such_procedure", in_directory(&run));
+}
