@@ -5,11 +5,10 @@ use super::options::PruneOptions;
 use super::record::{Phase, Record};
 use super::saliency::fisher;
 use super::solve::{Assignment, Problem, Sets, solve, support};
-use crate::compression::structure::{Salient, Structure};
+use crate::compression::structure::{Structure, Unstructured};
 use crate::compression::{Mask, TotalWeights};
 use crate::network::Network;
 use crate::training::{Parameters, TrainingError, executor_for};
-use std::sync::Arc;
 
 /// Prunes a network to given counts of non-zeros: ADMM, hard projection, masked retraining (METHODS §0).
 /// `keep` holds one structure and count per weight parameter, in the order of [`Parameters::weights`]; weights
@@ -39,8 +38,8 @@ pub fn prune(
 }
 
 /// Prunes a network to a number of non-zeros over all layers: which layer gives up how many follows from
-/// v²·(F + 0.05·mean F), F the diagonal of the empirical Fisher information (see [`fisher`]) on `batches` mini-batches,
-/// and may change in every iteration.
+/// v²·(F + 0.05·mean F) (see [`TotalWeights`]), and may change in every iteration. F starts from `batches` mini-batches
+/// and follows the W-steps.
 ///
 /// # Errors
 /// As [`prune`].
@@ -60,37 +59,32 @@ pub fn prune_shared(
 ) -> Result<(Parameters, Vec<Record>), TrainingError> {
     let w_step = &options.admm.w_step;
     let mut executor = executor_for(network, parameters.clone())?;
-    let fisher = fisher(&mut *executor, problem.train, w_step.batch, batches, w_step.seed)?;
+    let mut fisher = fisher(&mut *executor, problem, w_step, batches)?;
     drop(executor);
     let weights = parameters.weight_indices();
-    let importance: Vec<Arc<Vec<f32>>> = weights
-        .iter()
-        .map(|&i| Arc::new(importance(&fisher[i], &support(&parameters.list[i]))))
-        .collect();
+    let fisher: Vec<Vec<f32>> = weights.iter().map(|&i| std::mem::take(&mut fisher[i])).collect();
+    // sets of their own until the budget shares itself out, before the first projection
     let list = weights
         .into_iter()
-        .zip(&importance)
-        .map(|(parameter, importance)| Assignment {
+        .map(|parameter| Assignment {
             parameter,
-            set: Box::new(Salient {
-                keep,
-                importance: Arc::clone(importance),
-            }),
+            set: Box::new(Unstructured { keep }),
         })
         .collect();
+    let budget = TotalWeights {
+        keep,
+        fisher,
+        decay: MEMORY,
+    };
     let sets = Sets {
         list,
-        budget: Some(Box::new(TotalWeights { keep, importance })),
+        budget: Some(Box::new(budget)),
     };
     prune_onto(network, parameters, sets, problem, options, step, tick)
 }
 
-/// F + 0.05·mean F over the support: the mean keeps weights alive whose gradient happened to vanish.
-fn importance(fisher: &[f32], support: &Mask) -> Vec<f32> {
-    let sum: f64 = support.ones().map(|i| f64::from(fisher[i])).sum();
-    let mean = (sum / support.count().max(1) as f64) as f32;
-    fisher.iter().map(|f| f + 0.05 * mean).collect()
-}
+/// The share of the running mean of squared gradients that a step leaves: it remembers some 200 mini-batches.
+const MEMORY: f32 = 0.995;
 
 fn prune_onto(
     network: &Network,

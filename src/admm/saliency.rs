@@ -1,19 +1,18 @@
 //! How much the loss depends on each weight.
 
-use crate::training::data::Samples;
-use crate::training::{Batches, Executor, FitOptions, Loss, OptimiserOptions, Schedule, TrainingError};
+use super::solve::Problem;
+use crate::training::{Batches, Executor, FitOptions, TrainingError};
 
 /// The diagonal of the empirical Fisher information per parameter: the mean over mini-batches of the squared
-/// gradient of the loss alone. Zero outside supports.
+/// gradient of the loss alone, that of `like`, on samples that are not shifted. Zero outside supports.
 ///
 /// # Errors
 /// When the loss stops being a number.
 pub fn fisher(
     executor: &mut dyn Executor,
-    samples: &Samples,
-    batch: usize,
+    problem: &Problem<'_>,
+    like: &FitOptions,
     batches: usize,
-    seed: u64,
 ) -> Result<Vec<Vec<f32>>, TrainingError> {
     let mut sums: Vec<Vec<f32>> = executor
         .parameters()
@@ -23,16 +22,11 @@ pub fn fisher(
         .collect();
     let mut gradients = sums.clone();
     let options = FitOptions {
-        epochs: 1.0,
-        batch,
-        optimiser: OptimiserOptions::sgd(0.0, 0.0),
-        schedule: Schedule::Constant { rate: 0.0 },
-        loss: Loss::CrossEntropy,
         augment_shift: 0,
-        seed,
+        ..*like
     };
-    let mut stream = Batches::new(samples, None, &options)?;
-    let batches = batches.min(samples.len().div_ceil(batch));
+    let mut stream = Batches::new(problem.train, problem.teacher, &options)?;
+    let batches = batches.min(problem.train.len().div_ceil(options.batch));
     for index in 0..batches {
         stream.load(0, index);
         let loss = executor.gradients(&stream.step(&options, index as u64), &mut gradients)?;

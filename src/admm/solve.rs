@@ -127,9 +127,12 @@ pub fn solve(
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             .wrapping_add(u64::from(iteration));
         let mut penalty = |parameters: &crate::training::Parameters, gradients: &mut [Vec<f32>]| {
-            for s in &splits {
+            for (i, s) in splits.iter().enumerate() {
                 let w = &parameters.list[s.parameter].values;
                 let g = &mut gradients[s.parameter];
+                if let Some(budget) = &mut sets.budget {
+                    budget.observe(i, g, &s.support);
+                }
                 match &parameters.list[s.parameter].support {
                     Some(mask) => mask.ones().for_each(|i| g[i] += rho * (w[i] - s.z[i] + s.u[i])),
                     None => {

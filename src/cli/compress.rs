@@ -87,6 +87,9 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     files.csv("steps.csv", &steps)?;
     files.csv("admm.csv", &admm)?;
     for network in &outcome.chosen {
+        if let Some(artefact) = &network.artefact {
+            files.bytes(format!("{}.cosparse", network.name), artefact.bytes.clone());
+        }
         let bytes = to_safetensors(&network.node.stage.parameters, false, None)
             .map_err(|e| Failure::job(e.to_string(), "report this network"))?;
         files.bytes(format!("{}.safetensors", network.name), bytes);

@@ -7,7 +7,7 @@ use crate::admm;
 use crate::compression::structure::Structure;
 use crate::network::Network;
 use crate::procedure::{Stage, kept};
-use crate::training::{Parameters, Role, executor_for};
+use crate::training::{FitOptions, Loss, Parameters, Role, executor_for};
 
 /// What a search is held to.
 pub(super) struct Search<'a> {
@@ -121,13 +121,12 @@ pub(super) fn share(
     budget: f64,
 ) -> Result<Vec<usize>, CodesignError> {
     let mut executor = executor_for(run.job.network, parameters.clone())?;
-    let fisher = admm::fisher(
-        &mut *executor,
-        run.job.material.problem().train,
-        128,
-        64,
-        run.job.source.seed,
-    )?;
+    let like = FitOptions {
+        loss: Loss::CrossEntropy,
+        seed: run.job.source.seed,
+        ..run.plan.step.admm.w_step
+    };
+    let fisher = admm::fisher(&mut *executor, &run.job.material.problem(), &like, 64)?;
     let now = kept(parameters);
     let weights = parameters
         .list

@@ -2,6 +2,7 @@
 
 use super::store::{Key, Stage, Store, StoreError, fingerprint};
 use crate::admm::{self, Problem, PruneOptions, QuantiseOptions, Record};
+use crate::artefact::ArtefactError;
 use crate::compression::Mask;
 use crate::compression::precision::{Levels, Precision};
 use crate::compression::structure::Structure;
@@ -30,6 +31,9 @@ pub enum JobError {
     /// A stage could not be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A network could not be written as an artefact.
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
     /// The data cannot be cut as asked.
     #[error(transparent)]
     Samples(#[from] DataError),

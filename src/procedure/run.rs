@@ -4,6 +4,7 @@ use super::form::{Procedure, Step, level_options, prune_options};
 use super::job::{EVALUATED, Job, JobError, Observer, Source, kept};
 use super::store::Stage;
 use crate::admm::Record;
+use crate::artefact::{self, Artefact};
 use crate::compression::Mask;
 use crate::compression::precision::Precision;
 use crate::compression::structure::Structure;
@@ -47,7 +48,10 @@ pub struct Chosen {
     pub name: String,
     /// The network.
     pub node: Node,
-    /// Accuracy on the test samples, 0 to 1, read once after all choices.
+    /// The network as a file; its parameters are those of the file, biases rounded to 8 bits. Without it the network is
+    /// the dense one.
+    pub artefact: Option<Artefact>,
+    /// Accuracy on the test samples of what the file holds, 0 to 1, read once after all choices.
     pub test: f64,
 }
 
@@ -313,15 +317,27 @@ impl Run<'_, '_> {
             chosen.push(("levels", levels));
         }
         let network = self.job.network;
+        let workload = &self.job.source.workload.name;
         let test = &self.job.source.data.test;
         let chosen = chosen
             .into_iter()
             .map(|(name, node)| {
-                let mut executor = executor_for(network, node.stage.parameters.clone())?;
+                let artefact = if name == "dense" {
+                    None
+                } else {
+                    let (parameters, levels) = (&node.stage.parameters, &node.stage.levels);
+                    let options = artefact::Options::default();
+                    Some(artefact::write(network, workload, parameters, levels, options)?)
+                };
+                let parameters = artefact
+                    .as_ref()
+                    .map_or(&node.stage.parameters, |a| &a.parameters);
+                let mut executor = executor_for(network, parameters.clone())?;
                 let test = evaluate(&mut *executor, test, EVALUATED)?;
                 Ok(Chosen {
                     name: name.into(),
                     node,
+                    artefact,
                     test,
                 })
             })

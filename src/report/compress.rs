@@ -1,6 +1,6 @@
 //! Rows of `steps.csv` and `chosen.csv`, and the tables of `cosparse compress`.
 
-use super::table::{Align, count, percent, table};
+use super::table::{Align, count, table};
 use crate::procedure::{Node, Outcome};
 use serde::Serialize;
 
@@ -46,6 +46,10 @@ pub struct ChosenRow {
     pub data_bytes: u64,
     /// Bytes of all weights in float32 over those.
     pub data_ratio: f64,
+    /// Bytes of the artefact: positions, codes, scales, biases, header, checksum; of the dense network its float32 weights.
+    pub artefact_bytes: u64,
+    /// Bytes of all weights in float32 over those.
+    pub artefact_ratio: f64,
     /// Validation accuracy, in per cent.
     pub validation_pct: f64,
     /// Test accuracy, in per cent.
@@ -93,6 +97,10 @@ pub fn chosen_rows(run: &str, seed: u64, outcome: &Outcome) -> Vec<ChosenRow> {
         let weights: usize = layers(node).map(|l| l.1).sum();
         let kept: usize = layers(node).map(|l| l.2).sum();
         let data_bytes = node.data_bits().div_ceil(8);
+        let artefact_bytes = chosen
+            .artefact
+            .as_ref()
+            .map_or(4 * weights as u64, |a| a.bytes.len() as u64);
         ChosenRow {
             run: run.into(),
             network: chosen.name.clone(),
@@ -102,6 +110,8 @@ pub fn chosen_rows(run: &str, seed: u64, outcome: &Outcome) -> Vec<ChosenRow> {
             ratio: weights as f64 / kept.max(1) as f64,
             data_bytes,
             data_ratio: 4.0 * weights as f64 / data_bytes.max(1) as f64,
+            artefact_bytes,
+            artefact_ratio: 4.0 * weights as f64 / artefact_bytes.max(1) as f64,
             validation_pct: 100.0 * node.stage.validation,
             test_pct: 100.0 * chosen.test,
             seed,
@@ -120,6 +130,8 @@ pub fn chosen_table(rows: &[ChosenRow]) -> String {
         ("ratio", Align::Right),
         ("data bytes", Align::Right),
         ("data ratio", Align::Right),
+        ("file bytes", Align::Right),
+        ("file ratio", Align::Right),
         ("validation", Align::Right),
         ("test", Align::Right),
     ];
@@ -131,8 +143,10 @@ pub fn chosen_table(rows: &[ChosenRow]) -> String {
             format!("{:.1}x", r.ratio),
             count(r.data_bytes),
             format!("{:.0}x", r.data_ratio),
-            percent(r.validation_pct / 100.0),
-            percent(r.test_pct / 100.0),
+            count(r.artefact_bytes),
+            format!("{:.0}x", r.artefact_ratio),
+            format!("{:.2} %", r.validation_pct),
+            format!("{:.2} %", r.test_pct),
         ]
     });
     table(&columns, rows.collect::<Vec<_>>())
