@@ -520,7 +520,7 @@ fn pruned_filters_leave_and_the_network_trains_on() {
             iterations: 3,
             w_step: training(),
         },
-        retrain: training(),
+        retrain: training().into(),
     };
     let dense = Parameters::init(&net, 1);
     let keep: Vec<(Structure, usize)> = dense

@@ -96,7 +96,9 @@ mod tests {
             }],
         };
         let mut mean = Mean::of(&of(0.0));
-        [1.0, 2.0, 6.0].into_iter().for_each(|v| mean.add(&of(v)));
+        for v in [1.0, 2.0, 6.0] {
+            mean.add(&of(v));
+        }
         let mut out = of(9.0);
         mean.write(&mut out);
         assert_eq!(out, of(3.0));

@@ -6,8 +6,8 @@ use super::progress::Progress;
 use super::reports::{ReportArguments, finish};
 use super::request;
 use super::screen::Screen;
-use crate::codesign::Observer;
 use crate::document::Fault;
+use crate::procedure::Observer;
 use crate::report::{Files, RunFile};
 use crate::training::{
     DenseExecutor, Epoch, FitOptions, Parameters, TrainingError, evaluate, fit_epochs, to_safetensors,
@@ -49,6 +49,10 @@ struct Answer<'a> {
     diverged_at_step: Option<u64>,
 }
 
+#[allow(
+    clippy::too_many_lines,
+    reason = "request, job and answer of one verb, in order"
+)]
 pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
     let workload = request::workload(&arguments.workload)?;
     let name = &workload.input.given;

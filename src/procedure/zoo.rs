@@ -9,7 +9,12 @@ macro_rules! shipped {
 }
 
 /// Name and text of every procedure. A name begins with that of its workload.
-const ALL: &[(&str, &str)] = shipped!["lenet-300-100-thorough", "lenet5-binary", "lenet5-quick", "lenet5-thorough"];
+const ALL: &[(&str, &str)] = shipped![
+    "lenet-300-100-thorough",
+    "lenet5-binary",
+    "lenet5-quick",
+    "lenet5-thorough"
+];
 
 /// Name and text of every procedure.
 #[must_use]

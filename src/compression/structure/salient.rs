@@ -4,7 +4,7 @@ use crate::compression::{ConstraintSet, Mask};
 use std::sync::Arc;
 
 /// The tensors with at most `keep` non-zeros, the nearest point being taken in a diagonal metric: the largest
-/// v²·importance stay (Optimal Brain Damage's saliency where the importance is a second derivative; LeCun et al.,
+/// v²·importance stay (Optimal Brain Damage's saliency where the importance is a second derivative; `LeCun` et al.,
 /// NIPS 1989). With equal importances this is [`Unstructured`](super::Unstructured). Among equals the lower index
 /// stays; NaN ranks highest and stays visible.
 #[derive(Debug, Clone)]
@@ -36,7 +36,9 @@ impl ConstraintSet for Salient {
             alive.truncate(self.keep);
         }
         let mut mask = Mask::empty(support.rows(), support.cols());
-        alive.iter().for_each(|&(_, i)| mask.set(i, true));
+        for &(_, i) in &alive {
+            mask.set(i, true);
+        }
         mask.apply(values);
     }
 }

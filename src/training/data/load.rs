@@ -33,14 +33,11 @@ fn text(spec: &DataSpec, network: &Network, directory: &Path) -> Result<Dataset,
         cure: "give the network an input of one axis, [tokens], and let an embedding read it",
     };
     let input = network.input();
-    let length = match network.layer(input).output.0.as_slice() {
-        &[length] => length,
-        _ => {
-            return Err(fault(format!(
-                "sentences do not fit an input of {}",
-                network.layer(input).output
-            )));
-        }
+    let &[length] = network.layer(input).output.0.as_slice() else {
+        return Err(fault(format!(
+            "sentences do not fit an input of {}",
+            network.layer(input).output
+        )));
     };
     let table = network
         .readers(input)
@@ -87,7 +84,9 @@ fn normalise(spec: &DataSpec, samples: &mut Samples) -> Result<(), DataError> {
     for (i, plane) in samples.inputs.chunks_mut(plane.max(1)).enumerate() {
         let channel = i % channels;
         let (mean, scale) = (spec.mean[channel], 1.0 / spec.deviation[channel]);
-        plane.iter_mut().for_each(|v| *v = (*v - mean) * scale);
+        for v in plane.iter_mut() {
+            *v = (*v - mean) * scale;
+        }
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ pub fn load_text(path: impl AsRef<Path>, length: usize, words: Words<'_>) -> Res
         if let Some(at) = lines.iter().position(|l| l.label >= classes) {
             return Err(DataError::Content {
                 path: directory.join(name),
-                place: format!("line {}", lines[at].line),
+                place: format!("line {}", lines[at].number),
                 message: format!(
                     "label {} is not in `train.tsv`, whose labels end at {}",
                     lines[at].label,
@@ -82,7 +82,7 @@ pub fn load_text(path: impl AsRef<Path>, length: usize, words: Words<'_>) -> Res
 
 struct Line {
     /// Its number in the file, from 1.
-    line: usize,
+    number: usize,
     sentence: String,
     label: u32,
 }
@@ -134,7 +134,7 @@ fn read(directory: &Path, name: &str) -> Result<Vec<Line>, DataError> {
             _ => return Err(fault(line, format!("`{}` is no label", label.trim()), form)),
         };
         lines.push(Line {
-            line,
+            number: line,
             sentence: sentence.into(),
             label,
         });

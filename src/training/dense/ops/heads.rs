@@ -4,6 +4,10 @@ use super::{Given, Operator, Pass};
 use crate::training::dense::float::Float;
 use rayon::prelude::*;
 
+#[allow(
+    clippy::struct_field_names,
+    reason = "heads of the attention, as the field calls them"
+)]
 /// Moves rows of one head between `tokens × heads × features` and `heads × tokens × features`.
 pub(in crate::training::dense) struct Heads {
     /// Tokens of a sample.

@@ -78,8 +78,9 @@ fn row<T: Float>(input: &[T], tokens: &[T], scale: T, output: &mut [T]) {
         .zip(tokens)
         .filter(|&(_, &t)| live(t))
         .fold(None, |top: Option<T>, (&x, _)| match top {
-            Some(top) if !(x > top) => Some(top),
-            _ => Some(x),
+            Some(top) if x > top => Some(x),
+            None => Some(x),
+            _ => top,
         });
     let Some(top) = top else {
         output.fill(T::ZERO);
