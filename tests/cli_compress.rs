@@ -102,7 +102,10 @@ fn residuals_fall() {
     let directory = place(WORKLOAD);
     fs::write(
         directory.path().join("steps.toml"),
-        PROCEDURE.replace("iterations = 3", "iterations = 8"),
+        PROCEDURE.replace(
+            "iterations = 3, epochs = 1, rate = 3e-3",
+            "iterations = 8, epochs = 6, rate = 3e-3",
+        ),
     )
     .expect("a writable directory");
     let run = cosparse(directory.path(), &compress("out", "cache"));

@@ -132,11 +132,15 @@ fn to_half(value: f32) -> u16 {
         // subnormal: multiples of 2^-24
         return sign | (size * 16_777_216.0).round_ties_even() as u16;
     }
-    let exponent = ((size.to_bits() >> 52) as i32 - 1023).min(16);
+    if size >= 65_520.0 {
+        // nearer to 65536 than to the largest half, 65504, or half way to it
+        return sign | 0x7C00;
+    }
+    let exponent = (size.to_bits() >> 52) as i32 - 1023;
     let steps = (size / f64::from(exponent).exp2() * 1024.0).round_ties_even() as i32;
-    // 2048 steps carry into the exponent, from 65504 on into infinity
+    // 2048 steps carry into the exponent
     let half = ((exponent + 15) << 10) + steps - 1024;
-    sign | half.min(0x7C00) as u16
+    sign | half as u16
 }
 
 fn from_half(half: u16) -> f32 {

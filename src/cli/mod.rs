@@ -37,7 +37,7 @@ use std::process::ExitCode;
 const EXAMPLES: &str = "\
 Examples:
   cosparse codesign lenet5 --hw admm-nn-40nm          train, prune and quantise LeNet-5 for least energy
-  cosparse compress lenet5 --procedure lenet5-quick    prune LeNet-5 as far as accuracy holds
+  cosparse compress lenet5 --procedure lenet5-quick   prune LeNet-5 as far as accuracy holds
   cosparse estimate resnet50 --hw tpu-v1-28nm         cycles and energy of every layer, no training
   cosparse breakeven alexnet --hw admm-nn-40nm        from which pruned portion a sparse engine pays
   cosparse explain lenet5 conv2 --hw admm-nn-40nm     why a layer takes its time, and what would help

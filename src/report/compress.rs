@@ -125,7 +125,6 @@ pub fn chosen_rows(run: &str, seed: u64, outcome: &Outcome) -> Vec<ChosenRow> {
 pub fn chosen_table(rows: &[ChosenRow]) -> String {
     let columns = [
         ("network", Align::Left),
-        ("step", Align::Left),
         ("weights", Align::Right),
         ("ratio", Align::Right),
         ("data bytes", Align::Right),
@@ -138,7 +137,6 @@ pub fn chosen_table(rows: &[ChosenRow]) -> String {
     let rows = rows.iter().map(|r| {
         vec![
             r.network.clone(),
-            r.step.clone(),
             count(r.kept),
             format!("{:.1}x", r.ratio),
             count(r.data_bytes),

@@ -17,7 +17,7 @@ const CHUNK: usize = 1 << 16;
 ///
 /// ```
 /// use cosparse::compression::{ConstraintSet, Mask, precision::{Levels, Precision, Scale}};
-/// let mut weights = [0.9, -2.2, 7.1, 10.0];
+/// let mut weights = [0.9, -2.2, 9.0, 10.0];
 /// let mask = Mask::full(2, 2);
 /// let precision = Precision::PowerOfTwo { bits: 2, scale: Scale::PerChannel };
 /// let levels = Levels::fit(precision, &weights, &mask);
