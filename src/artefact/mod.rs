@@ -207,7 +207,7 @@ pub fn write(
 /// Reads a network.
 ///
 /// # Errors
-/// When the bytes are not exactly what [`write`] writes for this network: truncated, changed in any byte, of another
+/// When the bytes are not exactly what [`write()`] writes for this network: truncated, changed in any byte, of another
 /// version, or followed by more.
 pub fn read(bytes: &[u8], network: &Network) -> Result<Artefact, ArtefactError> {
     let (name, body) = header(bytes)?;
