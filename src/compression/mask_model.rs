@@ -264,7 +264,8 @@ mod tests {
         /// Row counts vary as asked: over many rows of many columns the coefficient of variation is met.
         #[test]
         fn rows_vary_as_asked(variation in 0.1..0.6f64, seed: u64) {
-            let (rows, cols, density) = (600, 2000, 0.1);
+            // of so many rows the deviation itself deviates by 2 %: 15 % is no matter of luck
+            let (rows, cols, density) = (2400, 500, 0.1);
             let mask = MaskModel::RowSkew { variation }.draw(rows, cols, density, seed);
             let counts: Vec<f64> = (0..rows)
                 .map(|r| (0..cols).filter(|c| mask.get(r * cols + c)).count() as f64)
