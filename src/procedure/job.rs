@@ -185,7 +185,7 @@ impl<'a> Job<'a> {
             .ok_or_else(|| JobError::Data {
                 message: "the workload says nothing of training; add a [training] table".into(),
             })?;
-        let options = FitOptions::of(spec, effort, self.source.seed);
+        let options = FitOptions::of(spec, effort, self.source.seed.wrapping_add(spec.seed));
         let init = Parameters::init(self.network, self.source.seed);
         self.train("dense", &init, &options)
     }
