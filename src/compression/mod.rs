@@ -19,6 +19,7 @@ pub use mask::Mask;
 pub use mask_model::{MaskModel, MaskModelError};
 pub use recipe::{RecipeError, RecipeErrors};
 pub use shared::{SharedBudget, TotalWeights};
+pub(crate) use target::weights_kept;
 pub use target::{Recipe, RecipeFile, Target};
 
 /// A constraint set of the ADMM: the values that a layer's weights may take together.

@@ -39,8 +39,13 @@ impl Target {
     /// Weights kept of `total`: the density's share, rounded to the nearest, at least one.
     #[must_use]
     pub fn kept(&self, total: usize) -> usize {
-        ((self.density * total as f64).round() as usize).clamp(usize::from(total > 0), total)
+        weights_kept(self.density, total)
     }
+}
+
+/// A density's share of `total` weights, rounded to the nearest, at least one where there are any.
+pub(crate) fn weights_kept(density: f64, total: usize) -> usize {
+    ((density * total as f64).round() as usize).clamp(usize::from(total > 0), total)
 }
 
 /// A target for every layer with weights; layers that are not named stay dense.

@@ -5,9 +5,9 @@ use super::job::{EVALUATED, Job, JobError, Observer, Source, kept};
 use super::store::Stage;
 use crate::admm::Record;
 use crate::artefact::{self, Artefact};
-use crate::compression::Mask;
 use crate::compression::precision::Precision;
 use crate::compression::structure::Structure;
+use crate::compression::{Mask, weights_kept};
 use crate::network::Network;
 use crate::training::{Parameters, Role, evaluate, executor_for};
 use std::collections::BTreeMap;
@@ -369,10 +369,7 @@ fn counts(
         .weighted()
         .zip(now)
         .map(|(layer, now)| match density.get(&layer.name) {
-            Some(density) => {
-                let keep = (density * layer.weights() as f64).round() as usize;
-                (structure, keep.clamp(1, now))
-            }
+            Some(density) => (structure, weights_kept(*density, layer.weights()).min(now)),
             None => (Structure::Unstructured, now),
         })
         .collect()

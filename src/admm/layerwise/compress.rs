@@ -7,6 +7,7 @@ use super::quantise::quantise;
 use super::solve::solve;
 use super::statistics::Moments;
 use super::target::{LayerReport, LayerTarget, LayerwiseOptions};
+use crate::compression::weights_kept;
 use crate::network::{Layer, Network, Op};
 use crate::training::{DenseExecutor, Executor, Parameters, Role};
 
@@ -150,9 +151,9 @@ impl<'a> Feed<'a> {
             self.options.damping,
         )?;
         let shape = parameter.tensor_shape();
-        let asked = (target.density * shape.weights() as f64).round() as usize;
+        let asked = weights_kept(target.density, shape.weights());
         // N:M rounds short groups up, so that its own density may ask for a little more than it can hold
-        let keep = asked.clamp(1, target.structure.most(shape).max(1));
+        let keep = asked.min(target.structure.most(shape)).max(1);
         let (solution, by) = solve(
             &problem,
             target.structure,
