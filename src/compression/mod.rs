@@ -13,12 +13,14 @@ mod mask;
 mod mask_model;
 mod recipe;
 mod shared;
+mod shared_groups;
 mod target;
 
 pub use mask::Mask;
 pub use mask_model::{MaskModel, MaskModelError};
 pub use recipe::{RecipeError, RecipeErrors};
 pub use shared::{SharedBudget, TotalWeights};
+pub use shared_groups::TotalGroups;
 pub(crate) use target::weights_kept;
 pub use target::{Recipe, RecipeFile, Target};
 
