@@ -20,9 +20,7 @@ pub struct AdmmOptions {
 impl AdmmOptions {
     /// The portion of all epochs that ADMM takes when retraining follows: what progress is measured in.
     pub(super) fn share(&self, retrain: &Retrain) -> f64 {
-        let epochs = f64::from(self.iterations) * self.w_step.epochs;
-        let total = epochs + retrain.fit.epochs;
-        if total > 0.0 { epochs / total } else { 1.0 }
+        retrain.share_after(f64::from(self.iterations) * self.w_step.epochs)
     }
 }
 
@@ -33,6 +31,14 @@ pub struct Retrain {
     pub fit: FitOptions,
     /// The last portion of the steps whose weights are averaged into the result, 0 to 1; 0 takes the last weights.
     pub average: f32,
+}
+
+impl Retrain {
+    /// The portion of all epochs that what goes before takes: what progress is measured in.
+    pub(super) fn share_after(&self, epochs: f64) -> f64 {
+        let total = epochs + self.fit.epochs;
+        if total > 0.0 { epochs / total } else { 1.0 }
+    }
 }
 
 impl From<FitOptions> for Retrain {

@@ -1,6 +1,6 @@
 //! ADMM onto sparsity sets, the cut, and masked retraining.
 
-use super::average::retrain;
+use super::cut::{cut, train_survivors};
 use super::options::PruneOptions;
 use super::record::{Phase, Record};
 use super::saliency::fisher;
@@ -8,7 +8,7 @@ use super::solve::{Assignment, Problem, Sets, solve, support};
 use crate::compression::structure::{Structure, Unstructured};
 use crate::compression::{Mask, TotalWeights};
 use crate::network::Network;
-use crate::training::{Parameters, TrainingError, executor_for};
+use crate::training::{FitOptions, Parameters, TrainingError, executor_for};
 
 /// Prunes a network to given counts of non-zeros: ADMM, hard projection, masked retraining (METHODS §0).
 /// `keep` holds one structure and count per weight parameter, in the order of [`Parameters::weights`]; weights
@@ -57,12 +57,15 @@ pub fn prune_shared(
     step: &str,
     tick: &mut dyn FnMut(f64),
 ) -> Result<(Parameters, Vec<Record>), TrainingError> {
-    let w_step = &options.admm.w_step;
-    let mut executor = executor_for(network, parameters.clone())?;
-    let mut fisher = fisher(&mut *executor, problem, w_step, batches)?;
-    drop(executor);
     let weights = parameters.weight_indices();
-    let fisher: Vec<Vec<f32>> = weights.iter().map(|&i| std::mem::take(&mut fisher[i])).collect();
+    let fisher = weights_fisher(
+        network,
+        &parameters,
+        &weights,
+        batches,
+        problem,
+        &options.admm.w_step,
+    )?;
     // sets of their own until the budget shares itself out, before the first projection
     let list = weights
         .into_iter()
@@ -84,7 +87,21 @@ pub fn prune_shared(
 }
 
 /// The share of the running mean of squared gradients that a step leaves: it remembers some 200 mini-batches.
-const MEMORY: f32 = 0.995;
+pub(super) const MEMORY: f32 = 0.995;
+
+/// [`fisher`] of the named parameters alone.
+pub(super) fn weights_fisher(
+    network: &Network,
+    parameters: &Parameters,
+    named: &[usize],
+    batches: usize,
+    problem: &Problem<'_>,
+    like: &FitOptions,
+) -> Result<Vec<Vec<f32>>, TrainingError> {
+    let mut executor = executor_for(network, parameters.clone())?;
+    let mut all = fisher(&mut *executor, problem, like, batches)?;
+    Ok(named.iter().map(|&i| std::mem::take(&mut all[i])).collect())
+}
 
 fn prune_onto(
     network: &Network,
@@ -120,21 +137,9 @@ fn prune_onto(
         .collect();
     let supports_by: Vec<&Mask> = supports.iter().collect();
     sets.refit(&values, &supports_by);
-    for (a, support) in sets.list.iter().zip(&supports) {
-        let p = &mut parameters.list[a.parameter];
-        // the set's own survivors: a zero inside a group that stays is free to move again
-        let left = a.set.survivors(&p.values, support);
-        left.apply(&mut p.values);
-        p.support = Some(left);
-    }
-    let mut executor = executor_for(network, parameters)?;
-    retrain(
-        &mut *executor,
-        problem.train,
-        problem.teacher,
-        &options.retrain,
-        &mut |_, _| {},
-        &mut |p| tick(share + (1.0 - share) * p.step as f64 / p.steps.max(1) as f64),
-    )?;
-    Ok((executor.parameters().clone(), records))
+    cut(&mut parameters, &sets.list);
+    let parameters = train_survivors(network, parameters, problem, &options.retrain, &mut |f| {
+        tick(share + (1.0 - share) * f);
+    })?;
+    Ok((parameters, records))
 }

@@ -10,9 +10,14 @@ pub enum Phase {
     Prune,
     /// Precision sets on the survivors.
     Levels,
+    /// A reweighted penalty on groups.
+    Reweight,
+    /// A penalty that rises on the groups over the budget.
+    Dynamic,
 }
 
-/// One layer at the end of one ADMM iteration.
+/// One layer at the end of one ADMM iteration, or of one round of a penalty: there Z is the weights with the groups cut
+/// away that would leave now, and ρ the penalty's parameter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The step of the run, as `size-3`.

@@ -67,7 +67,7 @@ pub(super) fn support(parameter: &Parameter) -> Mask {
         .unwrap_or_else(|| Mask::full(rows, cols))
 }
 
-fn norm(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn norm(a: &[f32], b: &[f32]) -> f64 {
     a.iter()
         .zip(b)
         .map(|(&a, &b)| f64::from(a - b).powi(2))
@@ -214,7 +214,7 @@ pub(super) fn project(executor: &mut dyn Executor, assignments: &[Assignment]) {
 /// Samples that are run forward together.
 const EVALUATED: usize = 256;
 
-fn accuracy_at_cut(
+pub(super) fn accuracy_at_cut(
     executor: &mut dyn Executor,
     assignments: &[Assignment],
     validation: &Samples,

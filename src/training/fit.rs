@@ -6,6 +6,7 @@ use super::loss::cross_entropy;
 use super::optimiser::{Optimiser, OptimiserOptions};
 use super::parameters::Parameters;
 use super::schedule::Schedule;
+use super::term::{Gradient, Term};
 use crate::network::workload::{OptimiserSpec, ScheduleSpec, TrainingSpec};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -73,6 +74,28 @@ pub fn fit(
     penalty: &mut dyn FnMut(&Parameters, &mut [Vec<f32>]),
     progress: &mut dyn FnMut(Progress),
 ) -> Result<FitReport, TrainingError> {
+    fit_with(
+        executor,
+        samples,
+        teacher,
+        options,
+        &mut Gradient(penalty),
+        progress,
+    )
+}
+
+/// Trains as [`fit`] does, with a term beside the loss that may also move the parameters after each update.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_with(
+    executor: &mut dyn Executor,
+    samples: &Samples,
+    teacher: Option<&[f32]>,
+    options: &FitOptions,
+    term: &mut dyn Term,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<FitReport, TrainingError> {
     let mut batches = Batches::new(samples, teacher, options)?;
     let per_epoch = samples.labels.len().div_ceil(options.batch) as u64;
     let steps = (options.epochs * per_epoch as f64).round() as u64;
@@ -90,9 +113,10 @@ pub fn fit(
                     e
                 }
             })?;
-        penalty(executor.parameters(), &mut gradients);
+        term.gradient(executor.parameters(), &mut gradients);
         let rate = options.schedule.rate(step, steps);
         optimiser.step(executor.parameters_mut(), &gradients, rate);
+        term.proximal(executor.parameters_mut(), rate);
         if steps - step <= per_epoch {
             sum += f64::from(loss);
             counted += 1;
