@@ -4,12 +4,13 @@
 use cosparse::admm::{
     AdmmOptions, Assignment, Phase, Problem, PruneOptions, QuantiseOptions, Snapping, prune, quantise, solve,
 };
-use cosparse::compression::precision::Precision;
+use cosparse::compression::precision::{Precision, Scale};
 use cosparse::compression::structure::{Structure, TensorShape};
 use cosparse::network::{Network, NetworkBuilder, Op, Shape};
 use cosparse::training::data::Samples;
 use cosparse::training::{
     Executor, FitOptions, Loss, OptimiserOptions, Parameter, Parameters, Role, Schedule, Step, TrainingError,
+    executor_for, measure,
 };
 
 /// A network whose loss is `pull`/2·‖w − target‖², whatever the samples are.
@@ -254,6 +255,54 @@ fn pruning_keeps_its_counts_and_never_grows() {
     }
 }
 
+/// Training through binary levels: all weights end at one magnitude, their signs have learnt, and the loss is lower than
+/// where the same weights are only snapped.
+#[test]
+fn training_through_levels_ends_on_levels() {
+    let (network, data) = (linear(), samples(88));
+    let from = Parameters::init(&network, 3);
+    let problem = Problem {
+        train: &data,
+        teacher: None,
+        validation: &data,
+    };
+    let run = |through: Option<FitOptions>| {
+        let options = QuantiseOptions {
+            admm: admm(1),
+            through,
+            snapping: Snapping::AtOnce,
+            retrain: training(0.0, 0.05).into(),
+        };
+        let precisions = [Precision::Binary {
+            scale: Scale::PerTensor,
+        }];
+        let mut tick = |_| {};
+        quantise(
+            &network,
+            from.clone(),
+            &precisions,
+            &problem,
+            &options,
+            "test",
+            &mut tick,
+        )
+        .expect("it trains")
+    };
+    let loss = |q: &cosparse::admm::Quantised| {
+        let mut executor = executor_for(&network, q.parameters.clone()).expect("they belong together");
+        measure(&mut *executor, &data, 88).expect("outputs").loss
+    };
+    let (snapped, trained) = (run(None), run(Some(training(20.0, 0.05))));
+    let alpha = trained.levels[0].scale_of(0);
+    assert!(trained.parameters.list[0].values.iter().all(|w| w.abs() == alpha));
+    assert!(
+        loss(&trained) < loss(&snapped),
+        "{} {}",
+        loss(&trained),
+        loss(&snapped)
+    );
+}
+
 /// Survivors lie on ±q or ±2q at 2 bits, zeros stay, and biases alone are trained afterwards.
 #[test]
 fn levels_are_multiples_of_their_interval() {
@@ -267,6 +316,7 @@ fn levels_are_multiples_of_their_interval() {
     let run = |retrain: f64| {
         let options = QuantiseOptions {
             admm: admm(3),
+            through: None,
             snapping: Snapping::AtOnce,
             retrain: training(retrain, 0.05).into(),
         };

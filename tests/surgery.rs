@@ -9,7 +9,7 @@ use cosparse::network::op::{Activation, Conv2d, Padding, Pool, PoolKind};
 use cosparse::network::{Layer, Network, NetworkBuilder, Op, Shape, Workload};
 use cosparse::simulate::{Estimator, LayerSetting, Pick, Weights};
 use cosparse::training::data::Samples;
-use cosparse::training::surgery::{SurgeryError, purify, shrink, silence};
+use cosparse::training::surgery::{SurgeryError, arrange, purify, shrink, silence};
 use cosparse::training::{
     DenseExecutor, Executor, FitOptions, Loss, OptimiserOptions, Parameters, Role, Schedule, fit,
 };
@@ -315,6 +315,42 @@ proptest! {
         // and what was purified shrinks to the same outputs
         let smaller = shrink(net, &pure.parameters).expect("surgery");
         prop_assert!(apart(&outputs(net, &parameters), &outputs(&smaller.network, &smaller.parameters)) < 1e-5);
+    }
+
+    /// Units in another order compute the same; the same weights are there, the fullest units first, and a second time
+    /// nothing moves.
+    #[test]
+    fn arranged_networks_compute_the_same(which in 0..6usize, seed: u64, portion in 0.0..0.9f32) {
+        let net = &networks()[which];
+        let parameters = masked(net, seed, portion);
+        let arranged = arrange(net, &parameters).expect("surgery");
+        prop_assert!(apart(&outputs(net, &parameters), &outputs(net, &arranged.parameters)) < 1e-5);
+        for (before, after) in parameters.list.iter().zip(&arranged.parameters.list) {
+            let sorted = |v: &[f32]| {
+                let mut v = v.to_vec();
+                v.sort_by(f32::total_cmp);
+                v
+            };
+            prop_assert_eq!(sorted(&before.values), sorted(&after.values));
+            let alive = |i: usize| after.support.as_ref().is_none_or(|s| s.get(i));
+            prop_assert!((0..after.values.len()).all(|i| alive(i) || after.values[i] == 0.0));
+        }
+        let again = arrange(net, &arranged.parameters).expect("surgery");
+        prop_assert_eq!(&again.parameters, &arranged.parameters);
+        for ((before, after), rows) in parameters.weights().zip(arranged.parameters.weights()).zip(&arranged.rows) {
+            let held = |p: &cosparse::training::Parameter, row: usize| {
+                let (_, cols) = p.matrix();
+                p.values[row * cols..(row + 1) * cols].iter().filter(|v| **v != 0.0).count()
+            };
+            for (now, &was) in rows.iter().enumerate() {
+                prop_assert_eq!(held(after, now), held(before, was));
+            }
+        }
+        if which == 0 {
+            let fc1 = arranged.parameters.weights().nth(2).expect("a layer");
+            let counts: Vec<usize> = fc1.values.chunks(fc1.matrix().1).map(|r| r.iter().filter(|v| **v != 0.0).count()).collect();
+            prop_assert!(counts.windows(2).all(|w| w[0] >= w[1]), "{counts:?}");
+        }
     }
 
     /// Silenced networks shrink to what the silenced network computes; a second time finds nothing to zero.

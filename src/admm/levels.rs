@@ -4,6 +4,7 @@ use super::average::retrain;
 use super::options::{QuantiseOptions, Snapping};
 use super::record::{Phase, Record};
 use super::solve::{Assignment, Problem, project, solve, support};
+use super::straight_through;
 use crate::compression::precision::{Levels, Precision};
 use crate::compression::{ConstraintSet, Mask};
 use crate::network::Network;
@@ -21,7 +22,7 @@ pub struct Quantised {
 }
 
 /// Moves the survivors onto levels: scales or tables fitted to the survivors (METHODS §0), refitted in every
-/// iteration; all weights snapped at the end, at once or by [`Snapping::Incremental`]; then the biases trained with the
+/// iteration; training through the levels where the options ask for it; all weights snapped at the end, at once or by [`Snapping::Incremental`]; then the biases trained with the
 /// levels frozen, together with the entries of codebooks, each of which moves by the sum of its weights' gradients
 /// (METHODS §4). `precisions` holds one per weight parameter; a float32 layer trains on with the biases.
 ///
@@ -53,7 +54,7 @@ pub fn quantise(
         })
         .collect()
     };
-    let [admm, snapping, retraining] = options.shares();
+    let [admm, through, snapping, retraining] = options.shares();
 
     let mut sets = assign(&fitted(&parameters)).into();
     let mut executor = executor_for(network, parameters)?;
@@ -66,6 +67,11 @@ pub fn quantise(
         Phase::Levels,
         &mut |f| tick(admm * f),
     )?;
+    if let Some(training) = &options.through {
+        straight_through::train(&mut *executor, precisions, problem, training, &mut |f| {
+            tick(admm + through * f);
+        })?;
+    }
     // the final levels are fitted to W itself, not to W + U
     let mut levels = fitted(executor.parameters());
     if let Snapping::Incremental { portions, train } = &options.snapping {
@@ -76,7 +82,7 @@ pub fn quantise(
                 .zip(&levels)
                 .map(|(&p, levels)| snap_nearest(&mut *executor, p, levels, portion))
                 .collect();
-            let from = admm + each * i as f64;
+            let from = admm + through + each * i as f64;
             let held = |w: usize, at: usize| frozen[w].get(at);
             train_the_rest(&mut *executor, &weights, &held, problem, train, &mut |f| {
                 tick(from + each * f);

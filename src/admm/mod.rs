@@ -23,6 +23,7 @@ mod reweighted;
 mod rounds;
 mod saliency;
 mod solve;
+mod straight_through;
 
 pub use dynamic::{DynamicOptions, dynamic};
 pub use levels::{Quantised, quantise};

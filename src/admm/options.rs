@@ -76,6 +76,9 @@ pub enum Snapping {
 pub struct QuantiseOptions {
     /// The ADMM run.
     pub admm: AdmmOptions,
+    /// Training through the levels after it, if any: forward and backward with weights on levels, updates on the values
+    /// behind them.
+    pub through: Option<FitOptions>,
     /// How weights go onto their levels after it.
     pub snapping: Snapping,
     /// Training of the biases, and of the entries of codebooks, with the levels frozen.
@@ -83,14 +86,15 @@ pub struct QuantiseOptions {
 }
 
 impl QuantiseOptions {
-    /// The portions of all epochs that ADMM, snapping in steps and retraining take.
-    pub(super) fn shares(&self) -> [f64; 3] {
+    /// The portions of all epochs that ADMM, training through levels, snapping in steps and retraining take.
+    pub(super) fn shares(&self) -> [f64; 4] {
         let snapping = match &self.snapping {
             Snapping::AtOnce => 0.0,
             Snapping::Incremental { portions, train } => portions.len() as f64 * train.epochs,
         };
         let epochs = [
             f64::from(self.admm.iterations) * self.admm.w_step.epochs,
+            self.through.map_or(0.0, |t| t.epochs),
             snapping,
             self.retrain.fit.epochs,
         ];
@@ -98,7 +102,7 @@ impl QuantiseOptions {
         if total > 0.0 {
             epochs.map(|e| e / total)
         } else {
-            [1.0, 0.0, 0.0]
+            [1.0, 0.0, 0.0, 0.0]
         }
     }
 }

@@ -213,9 +213,10 @@ pub(super) fn job_failure(error: &JobError, workload: &Given<Workload>) -> Failu
             "change the layer: every operation of the network must be one that can be trained",
         ),
         JobError::Samples(e) => data::refused(e),
-        JobError::Artefact(_) => {
-            Failure::job(error.to_string(), "report this network: it should have a file")
-        }
+        JobError::Artefact(_) | JobError::Surgery(_) => Failure::job(
+            error.to_string(),
+            "report this network: it should have a file, and units that can leave it",
+        ),
         JobError::Store(_) => Failure::job(
             error.to_string(),
             "free space on the disk, or give another directory with `--cache DIR`; finished stages are kept",

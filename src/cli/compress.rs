@@ -7,9 +7,9 @@ use super::progress::Progress;
 use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
 use super::screen::Screen;
-use crate::document::{Fault, Source, nearest};
-use crate::network::Network;
-use crate::procedure::{self, Procedure, Step, Store};
+use crate::document::{Source, nearest};
+use crate::network::{Network, Workload};
+use crate::procedure::{self, Procedure, Store};
 use crate::report::{
     AdmmRow, ChosenRow, Files, Input, RunFile, StepRow, admm_rows, chosen_rows, chosen_table, sha256,
     step_rows,
@@ -56,10 +56,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     let workload = request::workload(&arguments.workload)?;
     let procedure = open(&arguments.procedure, &workload.value.network)?;
     let mut run = RunFile::new("compress", workload.input.clone(), Vec::new());
-    run.run = format!(
-        "{}-{}-seed-{}",
-        workload.input.name, procedure.input.name, arguments.seed
-    );
+    run.run = name(&workload.input.name, &procedure.input.name, arguments.seed);
     run.seed = Some(arguments.seed);
     run = run
         .option("procedure", &procedure.input.name)
@@ -90,7 +87,17 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         if let Some(artefact) = &network.artefact {
             files.bytes(format!("{}.cosparse", network.name), artefact.bytes.clone());
         }
-        let bytes = to_safetensors(&network.node.stage.parameters, false, None)
+        let smaller = &network.node.point.network;
+        if smaller.weights() != workload.value.network.weights() {
+            let smaller = Workload {
+                network: Network::clone(smaller),
+                prior: None,
+                activations: std::collections::BTreeMap::new(),
+                ..workload.value.clone()
+            };
+            files.bytes(format!("{}.toml", network.name), smaller.to_toml().into_bytes());
+        }
+        let bytes = to_safetensors(&network.node.point.stage.parameters, false, None)
             .map_err(|e| Failure::job(e.to_string(), "report this network"))?;
         files.bytes(format!("{}.safetensors", network.name), bytes);
     }
@@ -130,7 +137,7 @@ fn open(given: &str, network: &Network) -> Result<Given<Procedure>, Failure> {
         None => Source::read(path)?,
     };
     let value: Procedure = source.parse()?;
-    let faults = faults(&source, &value, network);
+    let faults = procedure::step::faults(&value.step, &source, network);
     if !faults.is_empty() {
         return Err(source.faults(faults).into());
     }
@@ -145,54 +152,15 @@ fn open(given: &str, network: &Network) -> Result<Given<Procedure>, Failure> {
     Ok(Given { value, source, input })
 }
 
-/// What no schema can say of a procedure.
-fn faults(source: &Source, procedure: &Procedure, network: &Network) -> Vec<Fault> {
-    let names: Vec<&str> = network.weighted().map(|l| l.name.as_str()).collect();
-    let mut faults = Vec::new();
-    for (i, step) in procedure.step.iter().enumerate() {
-        let place = i.to_string();
-        let unknown = |key: &str, layer: &str| {
-            (!names.contains(&layer)).then(|| {
-                Fault::new(
-                    source.place(&["step", &place, key, layer]),
-                    format!("the network has no layer `{layer}` with weights"),
-                    format!("layers with weights: {}", names.join(", ")),
-                )
-            })
-        };
-        match step {
-            Step::Prune { density, weights, .. } => {
-                if density.is_some() != weights.is_empty() {
-                    faults.push(Fault::new(
-                        source.place(&["step", &place, "name"]),
-                        "a `prune` step takes either `density` per layer or `weights` over all layers",
-                        "give one of the two",
-                    ));
-                }
-                for (layer, &density) in density.iter().flatten() {
-                    faults.extend(unknown("density", layer));
-                    if !(density > 0.0 && density <= 1.0) {
-                        faults.push(Fault::new(
-                            source.place(&["step", &place, "density", layer]),
-                            format!("layer `{layer}`: density {density} is not in (0, 1]"),
-                            "write a portion above 0 and up to 1",
-                        ));
-                    }
-                }
-            }
-            Step::Levels { bits, .. } => {
-                for (layer, &bits) in bits.iter().flatten() {
-                    faults.extend(unknown("bits", layer));
-                    if !(1..=16).contains(&bits) {
-                        faults.push(Fault::new(
-                            source.place(&["step", &place, "bits"]),
-                            format!("layer `{layer}`: levels of {bits} bits do not exist"),
-                            "write 1 to 16 bits",
-                        ));
-                    }
-                }
-            }
-        }
-    }
-    faults
+/// The run's name; shipped procedures begin with their workload's.
+fn name(workload: &str, procedure: &str, seed: u64) -> String {
+    let own = procedure
+        .strip_prefix(workload)
+        .is_some_and(|rest| rest.starts_with('-'));
+    let prefix = if own {
+        String::new()
+    } else {
+        format!("{workload}-")
+    };
+    format!("{prefix}{procedure}-seed-{seed}")
 }

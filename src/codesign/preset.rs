@@ -112,6 +112,7 @@ impl Preset {
             polish: adam(polish, 3e-3, 0.0, 0.1, 1, seed),
             levels: QuantiseOptions {
                 admm: admm(levels, adam(0.75, 1e-3, 1e-4, 0.0, 0, seed), 5e-3, 1.7),
+                through: None,
                 snapping: Snapping::AtOnce,
                 retrain: adam(2.0, 1e-3, 0.0, 0.1, 0, seed).into(),
             },

@@ -48,7 +48,7 @@ pub(super) fn shrink(
         let best = &path[path.len() - 1];
         let now = kept(&best.parameters);
         let cost = price.cost(&now)?;
-        let mut budget = cost - (1.0 - factor) * reducible(run.job.network, price, whole, &now)?.min(cost);
+        let mut budget = cost - (1.0 - factor) * reducible(&run.job.network, price, whole, &now)?.min(cost);
         let goal = search.goal.filter(|&goal| cost > goal);
         if let Some(goal) = goal {
             budget = budget.max(goal);
@@ -120,7 +120,7 @@ pub(super) fn share(
     whole: &[bool],
     budget: f64,
 ) -> Result<Vec<usize>, CodesignError> {
-    let mut executor = executor_for(run.job.network, parameters.clone())?;
+    let mut executor = executor_for(&run.job.network, parameters.clone())?;
     let like = FitOptions {
         loss: Loss::CrossEntropy,
         seed: run.job.source.seed,

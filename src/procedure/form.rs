@@ -1,11 +1,10 @@
 //! Procedures as files: the steps from a dense network to a compressed one.
 
-use crate::admm::{AdmmOptions, PruneOptions, QuantiseOptions, Retrain, Snapping};
-use crate::compression::structure::Structure;
+use super::step::Step;
+use crate::admm::{AdmmOptions, Retrain};
 use crate::training::{FitOptions, Loss, OptimiserOptions, Schedule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 /// The form of a procedure file.
@@ -26,73 +25,18 @@ pub struct Procedure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 100.0))]
     pub levels_max_drop: Option<f64>,
+    /// Bits of activations that are tried on every network that is chosen, each 2 to 16; the fewest that hold its accuracy
+    /// are reported, the most if none do
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(range(min = 2, max = 16)))]
+    pub activation_bits: Vec<u8>,
     /// The steps in order
     #[schemars(length(min = 1))]
     pub step: Vec<Step>,
 }
 
-/// One step.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    tag = "kind",
-    rename_all = "kebab-case",
-    rename_all_fields = "kebab-case"
-)]
-pub enum Step {
-    /// ADMM onto sparsity sets, the cut, and training of the survivors. Once, or progressively to smaller and smaller
-    /// numbers of weights.
-    Prune {
-        /// Names the step in logs and reports
-        #[schemars(length(min = 1))]
-        name: String,
-        /// Portion of its weights that each layer keeps, in (0, 1]; layers that are not named keep all they have
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        density: Option<BTreeMap<String, f64>>,
-        /// Weights over all layers, one partial pruning each; which layer keeps how many follows from their saliency
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        weights: Vec<NonZeroUsize>,
-        /// Where zeros may stand, with `density`
-        #[serde(default = "unstructured")]
-        structure: Structure,
-        /// From how many of the last partial prunings each next one is tried; the best is kept
-        #[serde(default = "once")]
-        look_back: NonZeroU32,
-        /// The ADMM run
-        admm: Admm,
-        /// Training of the survivors
-        #[serde(default)]
-        retrain: Training,
-    },
-    /// ADMM onto levels on the survivors, then training of the biases.
-    Levels {
-        /// Names the step in logs and reports
-        #[schemars(length(min = 1))]
-        name: String,
-        /// Bits of a level per layer, one table per alternative; the one of fewest bytes that holds is chosen
-        #[schemars(length(min = 1))]
-        bits: Vec<BTreeMap<String, u8>>,
-        /// How many of the prunings that hold are tried, the smallest first
-        #[serde(default = "once")]
-        candidates: NonZeroU32,
-        /// The ADMM run
-        admm: Admm,
-        /// Training of the biases
-        #[serde(default)]
-        retrain: Training,
-    },
-}
-
 fn one() -> f64 {
     1.0
-}
-
-fn once() -> NonZeroU32 {
-    NonZeroU32::MIN
-}
-
-fn unstructured() -> Structure {
-    Structure::Unstructured
 }
 
 /// One ADMM run.
@@ -169,7 +113,7 @@ impl Default for Training {
 }
 
 impl Training {
-    fn options(&self, seed: u64) -> FitOptions {
+    pub(super) fn options(&self, seed: u64) -> FitOptions {
         FitOptions {
             epochs: self.epochs,
             batch: self.batch.get(),
@@ -192,7 +136,7 @@ impl Training {
         }
     }
 
-    fn retrain(&self, seed: u64) -> Retrain {
+    pub(super) fn retrain(&self, seed: u64) -> Retrain {
         Retrain {
             fit: self.options(seed),
             average: self.average as f32,
@@ -201,7 +145,7 @@ impl Training {
 }
 
 impl Admm {
-    fn options(&self, seed: u64) -> AdmmOptions {
+    pub(super) fn options(&self, seed: u64) -> AdmmOptions {
         AdmmOptions {
             iterations: self.iterations.get(),
             w_step: self.training.options(seed),
@@ -209,22 +153,5 @@ impl Admm {
             rho_growth: self.growth as f32,
             rho_max: self.rho_max as f32,
         }
-    }
-}
-
-/// The options of a pruning under a seed.
-pub(super) fn prune_options(admm: &Admm, retrain: &Training, seed: u64) -> PruneOptions {
-    PruneOptions {
-        admm: admm.options(seed),
-        retrain: retrain.retrain(seed),
-    }
-}
-
-/// The options of a step onto levels under a seed.
-pub(super) fn level_options(admm: &Admm, retrain: &Training, seed: u64) -> QuantiseOptions {
-    QuantiseOptions {
-        admm: admm.options(seed),
-        snapping: Snapping::AtOnce,
-        retrain: retrain.retrain(seed),
     }
 }

@@ -8,6 +8,7 @@ use crate::compression::precision::{Levels, Precision};
 use crate::compression::structure::Structure;
 use crate::network::{Network, Workload};
 use crate::training::data::{DataError, Dataset, Samples};
+use crate::training::surgery::{self, SurgeryError};
 use crate::training::{FitOptions, Parameters, TrainingError, executor_for, fit, logits, measure};
 use std::sync::Arc;
 
@@ -34,6 +35,9 @@ pub enum JobError {
     /// A network could not be written as an artefact.
     #[error(transparent)]
     Artefact(#[from] ArtefactError),
+    /// Units could not be taken out of a network.
+    #[error(transparent)]
+    Surgery(#[from] SurgeryError),
     /// The data cannot be cut as asked.
     #[error(transparent)]
     Samples(#[from] DataError),
@@ -84,9 +88,12 @@ pub struct Source<'a> {
 
 /// The state of a running job.
 pub(crate) struct Job<'a> {
-    pub(crate) network: &'a Network,
+    /// The network that the next stage works on.
+    pub(crate) network: Arc<Network>,
     pub(crate) source: Source<'a>,
     pub(crate) material: Arc<Material>,
+    /// Whether what is pruned is purified: weights that no output depends on leave too.
+    pub(crate) purifies: bool,
     observer: &'a mut dyn Observer,
     records: Vec<Record>,
     log: Vec<String>,
@@ -96,8 +103,8 @@ impl<'a> Job<'a> {
     /// A job on the workload's data: the last samples of the training set validate, as many as the workload says, or a
     /// tenth of them.
     pub(crate) fn new(source: Source<'a>, observer: &'a mut dyn Observer) -> Result<Self, JobError> {
-        let network = &source.workload.network;
-        check(network, source.data)?;
+        let network = Arc::new(source.workload.network.clone());
+        check(&network, source.data)?;
         let all = source.data.train.len();
         let held_out = source.workload.data.as_ref().map_or(0, |d| d.validation);
         let held_out = if held_out == 0 { all / 10 } else { held_out };
@@ -110,10 +117,17 @@ impl<'a> Job<'a> {
                 validation,
                 teacher: Vec::new(),
             }),
+            purifies: false,
             observer,
             records: Vec::new(),
             log: Vec::new(),
         })
+    }
+
+    /// The job on another network: what follows trains that one.
+    pub(crate) fn on(&mut self, network: &Arc<Network>) -> &mut Self {
+        self.network = Arc::clone(network);
+        self
     }
 
     pub(crate) fn say(&mut self, line: &str) {
@@ -135,7 +149,7 @@ impl<'a> Job<'a> {
         compute: impl FnOnce(
             &Material,
             &mut dyn FnMut(f64),
-        ) -> Result<(Parameters, Vec<Levels>, Vec<Record>), TrainingError>,
+        ) -> Result<(Parameters, Vec<Levels>, Vec<Record>), JobError>,
     ) -> Result<Stage, JobError> {
         let seed = self.source.seed.to_le_bytes();
         let mut parts: Vec<&[u8]> = vec![
@@ -152,7 +166,7 @@ impl<'a> Job<'a> {
             let material = Arc::clone(&self.material);
             let observer = &mut *self.observer;
             let (parameters, levels, records) = compute(&material, &mut |f| observer.progress(f))?;
-            let mut executor = executor_for(self.network, parameters)?;
+            let mut executor = executor_for(&self.network, parameters)?;
             let measured = measure(&mut *executor, &material.validation, EVALUATED)?;
             let stage = Stage {
                 parameters: executor.parameters().clone(),
@@ -186,13 +200,13 @@ impl<'a> Job<'a> {
                 message: "the workload says nothing of training; add a [training] table".into(),
             })?;
         let options = FitOptions::of(spec, effort, self.source.seed.wrapping_add(spec.seed));
-        let init = Parameters::init(self.network, self.source.seed);
+        let init = Parameters::init(&self.network, self.source.seed);
         self.train("dense", &init, &options)
     }
 
     /// From here on a network's logits on the training samples teach every stage.
     pub(crate) fn teach(&mut self, by: &Stage) -> Result<(), JobError> {
-        let mut executor = executor_for(self.network, by.parameters.clone())?;
+        let mut executor = executor_for(&self.network, by.parameters.clone())?;
         let train = &self.material.train;
         let teacher = logits(&mut *executor, train, EVALUATED)?;
         self.material = Arc::new(Material {
@@ -211,25 +225,11 @@ impl<'a> Job<'a> {
         keep: &[(Structure, usize)],
         options: &PruneOptions,
     ) -> Result<Stage, JobError> {
-        let network = &self.lighter(&from.parameters);
         let inputs = [bytes(options), bytes(&keep)];
-        self.stage(
-            name,
-            &[&inputs[0], &inputs[1], &fingerprint(&from.parameters)],
-            &from.parameters,
-            |material, tick| {
-                let (parameters, records) = admm::prune(
-                    network,
-                    from.parameters.clone(),
-                    keep,
-                    &material.problem(),
-                    options,
-                    name,
-                    tick,
-                )?;
-                Ok((parameters, Vec::new(), records))
-            },
-        )
+        self.pruned(name, from, &inputs, |network, problem, tick| {
+            let from = from.parameters.clone();
+            admm::prune(network, from, keep, problem, options, name, tick)
+        })
     }
 
     /// Prunes to a number of weights over all layers, shared out by saliency: ADMM, cut, masked retraining.
@@ -241,26 +241,47 @@ impl<'a> Job<'a> {
         batches: usize,
         options: &PruneOptions,
     ) -> Result<Stage, JobError> {
-        let network = &self.lighter(&from.parameters);
         let inputs = [bytes(options), bytes(&(keep, batches))];
-        self.stage(
-            name,
-            &[&inputs[0], &inputs[1], &fingerprint(&from.parameters)],
-            &from.parameters,
-            |material, tick| {
-                let (parameters, records) = admm::prune_shared(
-                    network,
-                    from.parameters.clone(),
-                    keep,
-                    batches,
-                    &material.problem(),
-                    options,
-                    name,
-                    tick,
-                )?;
-                Ok((parameters, Vec::new(), records))
-            },
-        )
+        self.pruned(name, from, &inputs, |network, problem, tick| {
+            let from = from.parameters.clone();
+            admm::prune_shared(network, from, keep, batches, problem, options, name, tick)
+        })
+    }
+
+    /// The stage of a pruning, whatever its kind.
+    fn pruned(
+        &mut self,
+        name: &str,
+        from: &Stage,
+        inputs: &[Vec<u8>],
+        prune: impl FnOnce(
+            &Network,
+            &Problem<'_>,
+            &mut dyn FnMut(f64),
+        ) -> Result<(Parameters, Vec<Record>), TrainingError>,
+    ) -> Result<Stage, JobError> {
+        let network = self.lighter(&from.parameters);
+        let purifies = self.purifies;
+        let fingerprint = fingerprint(&from.parameters);
+        let mut parts: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+        parts.push(&fingerprint);
+        if purifies {
+            parts.push(b"purified");
+        }
+        self.stage(name, &parts, &from.parameters, |material, tick| {
+            let (mut parameters, records) = prune(&network, &material.problem(), tick)?;
+            if purifies {
+                parameters = surgery::purify(&network, &parameters)?.parameters;
+            }
+            Ok((parameters, Vec::new(), records))
+        })
+    }
+
+    /// The network without its dead units, and its parameters. Biases, gains and shifts go along with dead filters.
+    pub(crate) fn shrink(&self, parameters: &Parameters) -> Result<(Network, Parameters), JobError> {
+        let (silent, _) = surgery::silence(&self.network, parameters)?;
+        let smaller = surgery::shrink(&self.network, &silent)?;
+        Ok((smaller.network, smaller.parameters))
     }
 
     /// Trains the survivors.
@@ -270,13 +291,13 @@ impl<'a> Job<'a> {
         from: &Parameters,
         options: &FitOptions,
     ) -> Result<Stage, JobError> {
-        let network = self.network;
+        let network = Arc::clone(&self.network);
         self.stage(
             name,
             &[&bytes(options), &fingerprint(from)],
             from,
             |material, tick| {
-                let mut executor = executor_for(network, from.clone())?;
+                let mut executor = executor_for(&network, from.clone())?;
                 let problem = material.problem();
                 fit(
                     &mut *executor,

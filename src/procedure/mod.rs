@@ -5,10 +5,12 @@ pub mod zoo;
 mod form;
 mod job;
 mod run;
+pub mod step;
 mod store;
 
-pub use form::{Admm, Procedure, Step, Training};
+pub use form::{Admm, Procedure, Training};
 pub(crate) use job::{EVALUATED, Job, kept};
 pub use job::{JobError, Observer, Source};
-pub use run::{Chosen, Node, Outcome, run};
+pub use run::{Chosen, Node, OnLevels, Outcome, Point, run};
+pub use step::Step;
 pub use store::{Key, Stage, Store, StoreError};

@@ -1,16 +1,38 @@
 //! Runs a procedure: its steps in order, the choices on validation samples, the test set once at the end.
 
-use super::form::{Procedure, Step, level_options, prune_options};
+use super::form::Procedure;
 use super::job::{EVALUATED, Job, JobError, Observer, Source, kept};
 use super::store::Stage;
 use crate::admm::Record;
-use crate::artefact::{self, Artefact};
-use crate::compression::precision::Precision;
+use crate::artefact::{self, Artefact, Scalars};
+use crate::compression::Mask;
+use crate::compression::precision::{Precision, Scale};
 use crate::compression::structure::Structure;
-use crate::compression::{Mask, weights_kept};
 use crate::network::Network;
-use crate::training::{Parameters, Role, evaluate, executor_for};
-use std::collections::BTreeMap;
+use crate::training::surgery;
+use crate::training::{
+    FitOptions, Parameters, Role, activation_levels, evaluate, executor_for, measure_on_levels,
+};
+use std::sync::Arc;
+
+/// A network with its parameters.
+#[derive(Debug, Clone)]
+pub struct Point {
+    /// The network: the workload's, or what surgery left of it.
+    pub network: Arc<Network>,
+    /// Its parameters and how good it is.
+    pub stage: Stage,
+}
+
+impl Point {
+    /// The same network with other parameters.
+    pub(super) fn with(&self, stage: Stage) -> Self {
+        Self {
+            network: Arc::clone(&self.network),
+            stage,
+        }
+    }
+}
 
 /// One network on the way.
 #[derive(Debug, Clone)]
@@ -18,9 +40,9 @@ pub struct Node {
     /// The step and the number of weights, as `cut-1740`.
     pub name: String,
     /// What came out.
-    pub stage: Stage,
-    /// Bits of a level per weight parameter; empty for float32.
-    pub bits: Vec<u8>,
+    pub point: Point,
+    /// The precision of each weight parameter; empty for float32.
+    pub precisions: Vec<Precision>,
     /// Whether validation accuracy holds what the procedure asks.
     pub holds: bool,
 }
@@ -29,14 +51,14 @@ impl Node {
     /// Non-zero weights.
     #[must_use]
     pub fn weights(&self) -> usize {
-        kept(&self.stage.parameters).iter().sum()
+        kept(&self.point.stage.parameters).iter().sum()
     }
 
     /// Bits of all weights without indices: 32 a weight, or their levels'.
     #[must_use]
     pub fn data_bits(&self) -> u64 {
-        let counts = kept(&self.stage.parameters);
-        let width = |i: usize| self.bits.get(i).map_or(32, |&b| u64::from(b));
+        let counts = kept(&self.point.stage.parameters);
+        let width = |i: usize| self.precisions.get(i).map_or(32, |p| u64::from(p.bits()));
         counts.iter().enumerate().map(|(i, &k)| k as u64 * width(i)).sum()
     }
 }
@@ -48,10 +70,23 @@ pub struct Chosen {
     pub name: String,
     /// The network.
     pub node: Node,
-    /// The network as a file; its parameters are those of the file, biases rounded to 8 bits. Without it the network is
+    /// The network as a file; its parameters are those of the file, biases rounded to a few bits. Without it the network is
     /// the dense one.
     pub artefact: Option<Artefact>,
     /// Accuracy on the test samples of what the file holds, 0 to 1, read once after all choices.
+    pub test: f64,
+    /// The same with activations on levels, if the procedure asks for it.
+    pub activations: Option<OnLevels>,
+}
+
+/// A network whose layers read activations on levels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OnLevels {
+    /// Bits of an activation.
+    pub bits: u8,
+    /// Validation accuracy, 0 to 1.
+    pub validation: f64,
+    /// Test accuracy, 0 to 1.
     pub test: f64,
 }
 
@@ -68,16 +103,14 @@ pub struct Outcome {
     pub log: Vec<String>,
 }
 
-/// Mini-batches on which saliency is measured.
-const SALIENCY_BATCHES: usize = 200;
-
-struct Run<'a, 'b> {
-    job: Job<'a>,
+/// A procedure under way.
+pub(super) struct Run<'a, 'b> {
+    pub(super) job: Job<'a>,
     procedure: &'b Procedure,
-    dense: Stage,
-    path: Vec<Node>,
-    /// Options of the last pruning step, for the reference by magnitude.
-    last: Option<crate::admm::PruneOptions>,
+    dense: Point,
+    pub(super) path: Vec<Node>,
+    /// Retraining of the last pruning step, for the reference by magnitude.
+    pub(super) last: Option<FitOptions>,
 }
 
 /// Runs a procedure.
@@ -90,9 +123,14 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Result<Outcome, JobError> {
     let mut job = Job::new(source, observer)?;
+    job.purifies = true;
     let dense = job.dense(procedure.dense_effort)?;
     job.say(&format!("dense: validation {:.2} %", 100.0 * dense.validation));
     job.teach(&dense)?;
+    let dense = Point {
+        network: Arc::clone(&job.network),
+        stage: dense,
+    };
     let mut run = Run {
         job,
         procedure,
@@ -101,10 +139,7 @@ pub fn run(
         last: None,
     };
     for step in &procedure.step {
-        match step {
-            Step::Prune { .. } => run.prune(step)?,
-            Step::Levels { .. } => run.levels(step)?,
-        }
+        step.run(&mut run)?;
     }
     run.finish()
 }
@@ -116,18 +151,21 @@ impl Run<'_, '_> {
             Some(drop) if levels => drop,
             _ => self.procedure.max_drop,
         };
-        self.dense.validation - drop / 100.0
+        self.dense.stage.validation - drop / 100.0
     }
 
-    fn push(&mut self, name: String, stage: Stage, bits: Vec<u8>) {
-        let holds = stage.validation >= self.floor(!bits.is_empty());
+    /// Adds a network to the path.
+    pub(super) fn push(&mut self, name: String, point: Point, precisions: Vec<Precision>) {
+        let stage = &point.stage;
+        let holds = stage.validation >= self.floor(!precisions.is_empty());
         let counts = kept(&stage.parameters);
         self.job.say(&format!(
             "{name}: {} weights {counts:?}{}, validation {:.2} % (loss {:.4}){}",
             counts.iter().sum::<usize>(),
-            if bits.is_empty() {
+            if precisions.is_empty() {
                 String::new()
             } else {
+                let bits: Vec<u32> = precisions.iter().map(|p| p.bits()).collect();
                 format!(" of {bits:?} bits")
             },
             100.0 * stage.validation,
@@ -136,133 +174,61 @@ impl Run<'_, '_> {
         ));
         self.path.push(Node {
             name,
-            stage,
-            bits,
+            point,
+            precisions,
             holds,
         });
     }
 
     /// The last networks that are not on levels, the latest first; the dense one if there is none.
-    fn starts(&self, look_back: usize) -> Vec<Stage> {
-        let pruned = self.path.iter().rev().filter(|n| n.bits.is_empty());
-        let mut starts: Vec<Stage> = pruned.take(look_back).map(|n| n.stage.clone()).collect();
+    pub(super) fn starts(&self, look_back: usize) -> Vec<Point> {
+        let pruned = self.path.iter().rev().filter(|n| n.precisions.is_empty());
+        let mut starts: Vec<Point> = pruned.take(look_back).map(|n| n.point.clone()).collect();
         if starts.is_empty() {
             starts.push(self.dense.clone());
         }
         starts
     }
 
-    fn prune(&mut self, step: &Step) -> Result<(), JobError> {
-        let Step::Prune {
-            name,
-            density,
-            weights,
-            structure,
-            look_back,
-            admm,
-            retrain,
-        } = step
-        else {
-            return Ok(());
-        };
-        let options = prune_options(admm, retrain, self.job.source.seed);
-        self.last = Some(options.clone());
-        if let Some(density) = density {
-            let from = self.starts(1).remove(0);
-            let keep = counts(self.job.network, &from.parameters, density, *structure);
-            let stage = self.job.prune(name, &from, &keep, &options)?;
-            self.push(name.clone(), stage, Vec::new());
-        }
-        for &weights in weights {
-            let name = format!("{name}-{weights}");
-            let mut best: Option<Stage> = None;
-            for from in self.starts(look_back.get() as usize) {
-                let stage = self
-                    .job
-                    .prune_shared(&name, &from, weights.get(), SALIENCY_BATCHES, &options)?;
-                if best.as_ref().is_none_or(|b| better(&stage, b)) {
-                    best = Some(stage);
-                }
-            }
-            if let Some(stage) = best {
-                self.push(name, stage, Vec::new());
-            }
-        }
-        Ok(())
-    }
-
-    fn levels(&mut self, step: &Step) -> Result<(), JobError> {
-        let Step::Levels {
-            name,
-            bits,
-            candidates,
-            admm,
-            retrain,
-        } = step
-        else {
-            return Ok(());
-        };
-        let options = level_options(admm, retrain, self.job.source.seed);
-        let mut starts: Vec<(usize, Stage)> = self
-            .path
-            .iter()
-            .filter(|n| n.bits.is_empty() && n.holds)
-            .map(|n| (n.weights(), n.stage.clone()))
-            .collect();
-        starts.sort_by_key(|(weights, _)| *weights);
-        if starts.is_empty() {
-            starts = self.starts(1).into_iter().map(|s| (0, s)).collect();
-        }
-        for (_, from) in starts.iter().take(candidates.get() as usize) {
-            let weights: usize = kept(&from.parameters).iter().sum();
-            for widths in bits {
-                let widths: Vec<u8> = self
-                    .job
-                    .network
-                    .weighted()
-                    .map(|l| widths.get(&l.name).copied().unwrap_or(8))
-                    .collect();
-                let label: Vec<String> = widths.iter().map(ToString::to_string).collect();
-                let name = format!("{name}-{weights}-{}-bit", label.join("-"));
-                let precisions: Vec<Precision> = widths
-                    .iter()
-                    .map(|&bits| Precision::equal_interval(bits))
-                    .collect();
-                let stage = self.job.quantise(&name, from, &precisions, &options)?;
-                self.push(name, stage, widths);
-            }
-        }
-        Ok(())
-    }
-
     /// The smallest network on float32, or on levels, that holds; the most accurate where none does.
     fn choose(&mut self, levels: bool) -> Option<Node> {
-        let of_kind: Vec<&Node> = self.path.iter().filter(|n| n.bits.is_empty() != levels).collect();
-        let smallest = of_kind.iter().filter(|n| n.holds).min_by_key(|n| n.data_bits());
+        let of_kind: Vec<&Node> = self
+            .path
+            .iter()
+            .filter(|n| n.precisions.is_empty() != levels)
+            .collect();
+        let smallest = of_kind
+            .iter()
+            .filter(|n| n.holds)
+            .min_by_key(|n| (n.data_bits(), n.point.network.macs()));
         if let Some(node) = smallest {
             return Some((*node).clone());
         }
         let best = of_kind
             .into_iter()
-            .max_by(|a, b| a.stage.validation.total_cmp(&b.stage.validation))?
+            .max_by(|a, b| a.point.stage.validation.total_cmp(&b.point.stage.validation))?
             .clone();
         self.job.say(&format!(
             "none of the networks {} holds {:.2} %; {} with {:.2} % is the best",
             if levels { "on levels" } else { "pruned" },
             100.0 * self.floor(levels),
             best.name,
-            100.0 * best.stage.validation
+            100.0 * best.point.stage.validation
         ));
         Some(best)
     }
 
     /// The same counts by magnitude on the dense network, trained as long as the last step: what ADMM must beat.
     fn reference(&mut self, chosen: &Node) -> Result<Option<Node>, JobError> {
-        let Some(options) = self.last.clone() else {
+        let Some(options) = self.last else {
             return Ok(None);
         };
-        let mut parameters = self.dense.parameters.clone();
+        if chosen.point.network.weights() != self.dense.network.weights() {
+            return Ok(None); // no mask of the dense network computes as little as a smaller one
+        }
+        let mut parameters = self.dense.stage.parameters.clone();
         let targets = chosen
+            .point
             .stage
             .parameters
             .weights()
@@ -276,18 +242,19 @@ impl Run<'_, '_> {
             left.apply(&mut p.values);
             p.support = Some(left);
         }
-        let stage = self.job.train("magnitude", &parameters, &options.retrain.fit)?;
+        let network = &self.dense.network;
+        let stage = self.job.on(network).train("magnitude", &parameters, &options)?;
         let holds = stage.validation >= self.floor(false);
         self.job.say(&format!(
             "magnitude and training at the same counts: validation {:.2} % against {:.2} % of {}",
             100.0 * stage.validation,
-            100.0 * chosen.stage.validation,
+            100.0 * chosen.point.stage.validation,
             chosen.name
         ));
         Ok(Some(Node {
             name: "magnitude".into(),
-            stage,
-            bits: Vec::new(),
+            point: self.dense.with(stage),
+            precisions: Vec::new(),
             holds,
         }))
     }
@@ -297,15 +264,15 @@ impl Run<'_, '_> {
             "dense",
             Node {
                 name: "dense".into(),
-                stage: self.dense.clone(),
-                bits: Vec::new(),
+                point: self.dense.clone(),
+                precisions: Vec::new(),
                 holds: true,
             },
         )];
         if let Some(pruned) = self.choose(false) {
             let reference = self.reference(&pruned)?;
             let pruned = match reference {
-                Some(reference) if better(&reference.stage, &pruned.stage) => {
+                Some(reference) if better(&reference.point.stage, &pruned.point.stage) => {
                     self.job.say("magnitude and training are better: taken");
                     reference
                 }
@@ -316,31 +283,9 @@ impl Run<'_, '_> {
         if let Some(levels) = self.choose(true) {
             chosen.push(("levels", levels));
         }
-        let network = self.job.network;
-        let workload = &self.job.source.workload.name;
-        let test = &self.job.source.data.test;
         let chosen = chosen
             .into_iter()
-            .map(|(name, node)| {
-                let artefact = if name == "dense" {
-                    None
-                } else {
-                    let (parameters, levels) = (&node.stage.parameters, &node.stage.levels);
-                    let options = artefact::Options::default();
-                    Some(artefact::write(network, workload, parameters, levels, options)?)
-                };
-                let parameters = artefact
-                    .as_ref()
-                    .map_or(&node.stage.parameters, |a| &a.parameters);
-                let mut executor = executor_for(network, parameters.clone())?;
-                let test = evaluate(&mut *executor, test, EVALUATED)?;
-                Ok(Chosen {
-                    name: name.into(),
-                    node,
-                    artefact,
-                    test,
-                })
-            })
+            .map(|(name, node)| self.chosen(name, node))
             .collect::<Result<_, JobError>>()?;
         let (records, log) = self.job.into_records();
         Ok(Outcome {
@@ -350,27 +295,114 @@ impl Run<'_, '_> {
             log,
         })
     }
+
+    /// A network that was chosen: its file, and the test samples on what the file holds.
+    fn chosen(&mut self, name: &str, mut node: Node) -> Result<Chosen, JobError> {
+        let artefact = if name == "dense" {
+            None
+        } else {
+            arrange(&mut node.point)?;
+            Some(self.file(&node)?)
+        };
+        let stage = &node.point.stage;
+        let parameters = artefact.as_ref().map_or(&stage.parameters, |a| &a.parameters);
+        let mut executor = executor_for(&node.point.network, parameters.clone())?;
+        let test = evaluate(&mut *executor, &self.job.source.data.test, EVALUATED)?;
+        let activations = self.activations(&node, parameters)?;
+        Ok(Chosen {
+            name: name.into(),
+            node,
+            artefact,
+            test,
+            activations,
+        })
+    }
+
+    /// The fewest bits of activations that hold what the network holds on validation samples, the most if none do.
+    fn activations(&mut self, node: &Node, parameters: &Parameters) -> Result<Option<OnLevels>, JobError> {
+        let network = &node.point.network;
+        let floor = self
+            .floor(!node.precisions.is_empty())
+            .min(node.point.stage.validation);
+        let mut tried = self.procedure.activation_bits.clone();
+        tried.sort_unstable();
+        let material = Arc::clone(&self.job.material);
+        let problem = material.problem();
+        let calibration = problem.train.split(CALIBRATION.min(problem.train.len()), 0)?.0;
+        for (i, &bits) in tried.iter().enumerate() {
+            let levels = activation_levels(network, parameters, &calibration, bits)?;
+            let validation = measure_on_levels(network, parameters, problem.validation, &levels)?.accuracy;
+            self.job.say(&format!(
+                "{}: activations of {bits} bits, validation {:.2} %",
+                node.name,
+                100.0 * validation
+            ));
+            if validation >= floor || i + 1 == tried.len() {
+                let test = measure_on_levels(network, parameters, &self.job.source.data.test, &levels)?;
+                return Ok(Some(OnLevels {
+                    bits,
+                    validation,
+                    test: test.accuracy,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The smallest file of a network: biases take the fewest bits that hold what the network holds on validation
+    /// samples, [`MOST_BIAS_BITS`] if none do.
+    fn file(&mut self, node: &Node) -> Result<Artefact, JobError> {
+        let Node { point, .. } = node;
+        let name = &self.job.source.workload.name;
+        let floor = self
+            .floor(!node.precisions.is_empty())
+            .min(point.stage.validation);
+        let material = Arc::clone(&self.job.material);
+        let mut bits = LEAST_BIAS_BITS;
+        loop {
+            let options = artefact::Options {
+                biases: Scalars::Bits(bits),
+                ..artefact::Options::default()
+            };
+            let (parameters, levels) = (&point.stage.parameters, &point.stage.levels);
+            let file = artefact::write(&point.network, name, parameters, levels, options)?;
+            let mut executor = executor_for(&point.network, file.parameters.clone())?;
+            let validation = evaluate(&mut *executor, material.problem().validation, EVALUATED)?;
+            if bits >= MOST_BIAS_BITS || validation >= floor {
+                self.job.say(&format!(
+                    "{}: a file of {} bytes with biases of {bits} bits, validation {:.2} %",
+                    node.name,
+                    file.bytes.len(),
+                    100.0 * validation
+                ));
+                return Ok(file);
+            }
+            bits += 1;
+        }
+    }
 }
+
+/// Puts hidden units into the order that files tell shortest.
+fn arrange(point: &mut Point) -> Result<(), JobError> {
+    let stage = &mut point.stage;
+    let arranged = surgery::arrange(&point.network, &stage.parameters)?;
+    stage.parameters = arranged.parameters;
+    for (levels, rows) in stage.levels.iter_mut().zip(&arranged.rows) {
+        if levels.precision.scale() == Some(Scale::PerChannel) {
+            levels.table = rows.iter().map(|&row| levels.table[row]).collect();
+        }
+    }
+    Ok(())
+}
+
+/// Training samples on which the levels of activations are fitted.
+const CALIBRATION: usize = 512;
+
+/// Bits of a bias in a file, with its sign: the fewest and the most that are tried.
+const LEAST_BIAS_BITS: u8 = 4;
+const MOST_BIAS_BITS: u8 = 8;
 
 /// Whether a stage is better than another: validation accuracy, then loss.
-fn better(a: &Stage, b: &Stage) -> bool {
+pub(super) fn better(a: &Stage, b: &Stage) -> bool {
     (a.validation, -a.loss) > (b.validation, -b.loss)
-}
-
-/// Structures and counts of the named layers; the others keep what they have.
-fn counts(
-    network: &Network,
-    parameters: &Parameters,
-    density: &BTreeMap<String, f64>,
-    structure: Structure,
-) -> Vec<(Structure, usize)> {
-    let now = kept(parameters);
-    network
-        .weighted()
-        .zip(now)
-        .map(|(layer, now)| match density.get(&layer.name) {
-            Some(density) => (structure, weights_kept(*density, layer.weights()).min(now)),
-            None => (Structure::Unstructured, now),
-        })
-        .collect()
 }

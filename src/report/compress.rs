@@ -18,7 +18,7 @@ pub struct StepRow {
     /// Weights kept.
     pub kept: u64,
     /// Bits of a kept weight, without index.
-    pub bits: u8,
+    pub bits: u32,
     /// Validation accuracy of the network, in per cent.
     pub validation_pct: f64,
     /// Cross-entropy on the validation samples, in nats.
@@ -36,10 +36,12 @@ pub struct ChosenRow {
     pub network: String,
     /// The step it comes from.
     pub step: String,
-    /// Weights, zero or not.
+    /// Weights of the dense network.
     pub weights: u64,
     /// Weights kept.
     pub kept: u64,
+    /// Multiply-accumulates of one sample in a network of this shape, zeros or not: surgery lowers them.
+    pub macs: u64,
     /// Weights over weights kept.
     pub ratio: f64,
     /// Bytes of the kept weights without indices.
@@ -54,19 +56,28 @@ pub struct ChosenRow {
     pub validation_pct: f64,
     /// Test accuracy, in per cent.
     pub test_pct: f64,
+    /// Bits of activations in the next column; none where activations were not put on levels.
+    pub activation_bits: Option<u8>,
+    /// Test accuracy with activations on levels, in per cent.
+    pub activations_test_pct: Option<f64>,
     /// Seed.
     pub seed: u64,
 }
 
-fn layers(node: &Node) -> impl Iterator<Item = (String, usize, usize, u8)> + '_ {
-    node.stage.parameters.weights().enumerate().map(|(i, p)| {
+fn layers(node: &Node) -> impl Iterator<Item = (String, usize, usize, u32)> + '_ {
+    node.point.stage.parameters.weights().enumerate().map(|(i, p)| {
         let kept = p
             .support
             .as_ref()
             .map_or(p.values.len(), crate::compression::Mask::count);
-        let bits = node.bits.get(i).copied().unwrap_or(32);
+        let bits = node.precisions.get(i).map_or(32, |p| p.bits());
         (p.layer.clone(), p.values.len(), kept, bits)
     })
+}
+
+/// A portion in per cent, to a millionth of a per cent: what a count of samples over another comes to.
+fn per_cent(portion: f64) -> f64 {
+    (1e8 * portion).round() / 1e6
 }
 
 /// A row per layer of every network on the way.
@@ -81,8 +92,8 @@ pub fn step_rows(run: &str, path: &[Node]) -> Vec<StepRow> {
                 weights: weights as u64,
                 kept: kept as u64,
                 bits,
-                validation_pct: 100.0 * node.stage.validation,
-                validation_loss: node.stage.loss,
+                validation_pct: per_cent(node.point.stage.validation),
+                validation_loss: node.point.stage.loss,
                 holds: node.holds,
             })
         })
@@ -92,9 +103,10 @@ pub fn step_rows(run: &str, path: &[Node]) -> Vec<StepRow> {
 /// A row per network that was chosen.
 #[must_use]
 pub fn chosen_rows(run: &str, seed: u64, outcome: &Outcome) -> Vec<ChosenRow> {
+    let dense = outcome.chosen.first().map(|c| &c.node);
+    let weights: usize = dense.into_iter().flat_map(layers).map(|l| l.1).sum();
     let rows = outcome.chosen.iter().map(|chosen| {
         let node = &chosen.node;
-        let weights: usize = layers(node).map(|l| l.1).sum();
         let kept: usize = layers(node).map(|l| l.2).sum();
         let data_bytes = node.data_bits().div_ceil(8);
         let artefact_bytes = chosen
@@ -107,13 +119,16 @@ pub fn chosen_rows(run: &str, seed: u64, outcome: &Outcome) -> Vec<ChosenRow> {
             step: node.name.clone(),
             weights: weights as u64,
             kept: kept as u64,
+            macs: node.point.network.macs(),
             ratio: weights as f64 / kept.max(1) as f64,
             data_bytes,
             data_ratio: 4.0 * weights as f64 / data_bytes.max(1) as f64,
             artefact_bytes,
             artefact_ratio: 4.0 * weights as f64 / artefact_bytes.max(1) as f64,
-            validation_pct: 100.0 * node.stage.validation,
-            test_pct: 100.0 * chosen.test,
+            validation_pct: per_cent(node.point.stage.validation),
+            test_pct: per_cent(chosen.test),
+            activation_bits: chosen.activations.map(|a| a.bits),
+            activations_test_pct: chosen.activations.map(|a| per_cent(a.test)),
             seed,
         }
     });
@@ -134,8 +149,14 @@ pub fn chosen_table(rows: &[ChosenRow]) -> String {
         ("validation", Align::Right),
         ("test", Align::Right),
     ];
+    let on_levels = rows.iter().any(|r| r.activation_bits.is_some());
+    let mut columns = columns.to_vec();
+    if on_levels {
+        columns.push(("activations", Align::Right));
+        columns.push(("test with them", Align::Right));
+    }
     let rows = rows.iter().map(|r| {
-        vec![
+        let mut cells = vec![
             r.network.clone(),
             count(r.kept),
             format!("{:.1}x", r.ratio),
@@ -145,7 +166,18 @@ pub fn chosen_table(rows: &[ChosenRow]) -> String {
             format!("{:.0}x", r.artefact_ratio),
             format!("{:.2} %", r.validation_pct),
             format!("{:.2} %", r.test_pct),
-        ]
+        ];
+        if on_levels {
+            cells.push(
+                r.activation_bits
+                    .map_or_else(String::new, |b| format!("{b} bits")),
+            );
+            cells.push(
+                r.activations_test_pct
+                    .map_or_else(String::new, |t| format!("{t:.2} %")),
+            );
+        }
+        cells
     });
     table(&columns, rows.collect::<Vec<_>>())
 }

@@ -200,12 +200,7 @@ pub fn measure(
         .zip(samples.labels.chunks(batch))
     {
         let outputs = executor.infer(inputs, labels.len())?;
-        let classes = outputs.len() / labels.len();
-        right += outputs
-            .chunks(classes)
-            .zip(labels)
-            .filter(|(o, l)| largest(o) == **l as usize)
-            .count() as u64;
+        right += hits(&outputs, labels);
         loss += cross_entropy(&outputs, labels);
     }
     let samples = samples.labels.len() as f64;
@@ -213,6 +208,25 @@ pub fn measure(
         accuracy: right as f64 / samples,
         loss: loss / samples,
     })
+}
+
+/// Outputs whose largest is that of their label.
+fn hits(outputs: &[f32], labels: &[u32]) -> u64 {
+    let classes = outputs.len() / labels.len().max(1);
+    outputs
+        .chunks(classes.max(1))
+        .zip(labels)
+        .filter(|(o, l)| largest(o) == **l as usize)
+        .count() as u64
+}
+
+/// How good outputs are, samples × classes.
+pub(super) fn score(outputs: &[f32], labels: &[u32]) -> Measured {
+    let samples = labels.len().max(1) as f64;
+    Measured {
+        accuracy: hits(outputs, labels) as f64 / samples,
+        loss: cross_entropy(outputs, labels) / samples,
+    }
 }
 
 /// The network's outputs on all samples in evaluation mode, `batch` samples at a time: samples × classes.

@@ -4,6 +4,7 @@
 pub mod data;
 pub mod surgery;
 
+mod activation_levels;
 mod activity;
 mod choose;
 mod dense;
@@ -18,6 +19,7 @@ mod snapshot;
 mod sparse;
 mod term;
 
+pub use activation_levels::{ActivationLevels, activation_levels, measure_on_levels};
 pub use activity::{LayerActivity, input_activity};
 pub use choose::executor_for;
 pub use dense::DenseExecutor;

@@ -86,12 +86,29 @@ impl<T: Float> Engine<T> {
         parameters: &[&[T]],
         layer: &str,
     ) -> Result<Option<&[T]>, TrainingError> {
-        let owns = |n: &Node<T>| n.layer == layer && !n.parameters.is_empty();
-        let Some(node) = self.plan.nodes.iter().position(owns) else {
+        let Some(node) = self.node_of(layer) else {
             return Ok(None);
         };
         self.advance(parameters, node, false, 0)?;
         Ok(Some(&self.values[self.plan.nodes[node].inputs[0]]))
+    }
+
+    /// The node of a layer with parameters.
+    fn node_of(&self, layer: &str) -> Option<usize> {
+        let owns = |n: &Node<T>| n.layer == layer && !n.parameters.is_empty();
+        self.plan.nodes.iter().position(owns)
+    }
+
+    /// What a layer with parameters reads, to change it before the layer runs.
+    pub(super) fn input_of_mut(&mut self, layer: &str) -> Option<&mut [T]> {
+        let node = self.node_of(layer)?;
+        Some(&mut self.values[self.plan.nodes[node].inputs[0]])
+    }
+
+    /// Runs what is left of a pass in pieces, in evaluation mode, and returns the outputs.
+    pub(super) fn finish(&mut self, parameters: &[&[T]]) -> Result<&[T], TrainingError> {
+        self.advance(parameters, self.plan.nodes.len(), false, 0)?;
+        Ok(&self.values[self.plan.output])
     }
 
     /// Runs the nodes from the last one run up to `end`.

@@ -131,6 +131,25 @@ impl DenseExecutor {
         })
     }
 
+    /// Goes on up to a layer with parameters and changes what it reads.
+    pub(super) fn change_input(
+        &mut self,
+        layer: &str,
+        change: &mut dyn FnMut(&mut [f32]),
+    ) -> Result<(), TrainingError> {
+        self.input_of(layer)?;
+        if let Some(values) = self.engine.input_of_mut(layer) {
+            change(values);
+        }
+        Ok(())
+    }
+
+    /// Runs a pass that was begun to its end.
+    pub(super) fn finish(&mut self) -> Result<&[f32], TrainingError> {
+        let values: Vec<&[f32]> = self.parameters.list.iter().map(|p| p.values.as_slice()).collect();
+        self.engine.finish(&values)
+    }
+
     /// Input elements of a sample.
     pub(crate) fn input_elements(&self) -> usize {
         self.engine.input_len()

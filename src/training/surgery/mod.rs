@@ -10,9 +10,12 @@
 //! * [`shrink`] builds the smaller network. A unit leaves where every reader can do without it; units that an addition, a
 //!   normalisation or a depthwise convolution ties together leave together or not at all. Outputs stay.
 //!
+//! [`arrange`] changes no more than the order of units, for files: their pattern is shorter to tell.
+//!
 //! A constant unit is folded into the biases of its readers, which is exact but where a convolution pads its input: there
 //! the unit stays, unless it is zero.
 
+mod arrange;
 mod constants;
 mod purify;
 mod rebuild;
@@ -20,6 +23,7 @@ mod removal;
 mod silence;
 mod units;
 
+pub use arrange::{Arranged, arrange};
 pub use purify::{Purified, purify};
 pub use rebuild::{Smaller, shrink};
 pub use silence::silence;

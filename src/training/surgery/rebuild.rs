@@ -186,7 +186,7 @@ fn smaller_parameters(
 }
 
 /// The rows and channels of a weight tensor that stay.
-fn cut(layer: &Layer, p: &Parameter, stays: &[usize], channels: &[usize]) -> Parameter {
+pub(super) fn cut(layer: &Layer, p: &Parameter, stays: &[usize], channels: &[usize]) -> Parameter {
     let weights = Weights::new(layer, &p.values);
     let places: Vec<usize> = stays
         .iter()
@@ -200,7 +200,7 @@ fn cut(layer: &Layer, p: &Parameter, stays: &[usize], channels: &[usize]) -> Par
 }
 
 /// The values of the units that stay.
-fn rows(p: &Parameter, stays: &[usize]) -> Parameter {
+pub(super) fn rows(p: &Parameter, stays: &[usize]) -> Parameter {
     picked(p, vec![stays.len()], stays)
 }
 
