@@ -86,17 +86,17 @@ impl Kind for Levels {
             },
             retrain: self.retrain.retrain(seed),
         };
-        let mut starts: Vec<(usize, Point)> = run
+        let mut starts: Vec<(usize, u64, Point)> = run
             .path
             .iter()
             .filter(|n| n.precisions.is_empty() && n.holds)
-            .map(|n| (n.weights(), n.point.clone()))
+            .map(|n| (n.weights(), n.point.network.macs(), n.point.clone()))
             .collect();
-        starts.sort_by_key(|(weights, _)| *weights);
+        starts.sort_by_key(|(weights, macs, _)| (*weights, *macs));
         if starts.is_empty() {
-            starts = run.starts(1).into_iter().map(|s| (0, s)).collect();
+            starts = run.starts(1).into_iter().map(|s| (0, 0, s)).collect();
         }
-        for (_, from) in starts.iter().take(self.candidates.get() as usize) {
+        for (_, _, from) in starts.iter().take(self.candidates.get() as usize) {
             let weights: usize = kept(&from.stage.parameters).iter().sum();
             for (label, precisions) in self.alternatives(&from.network) {
                 let name = format!("{}-{weights}-{label}", self.name);
