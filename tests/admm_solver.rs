@@ -9,8 +9,8 @@ use cosparse::compression::structure::{Structure, TensorShape};
 use cosparse::network::{Network, NetworkBuilder, Op, Shape};
 use cosparse::training::data::Samples;
 use cosparse::training::{
-    Executor, FitOptions, Loss, OptimiserOptions, Parameter, Parameters, Role, Schedule, Step, TrainingError,
-    executor_for, measure,
+    Executor, FitOptions, Loss, OptimiserOptions, Parameter, Parameters, Plain, Role, Schedule, Step,
+    TrainingError, executor_for, measure,
 };
 
 /// A network whose loss is `pull`/2·‖w − target‖², whatever the samples are.
@@ -102,6 +102,7 @@ fn keep_one(bowl: &mut Bowl, options: &AdmmOptions) -> Vec<[f64; 3]> {
         train: &data,
         teacher: None,
         validation: &data,
+        aim: &Plain,
     };
     let mut sets = vec![Assignment {
         parameter: 0,
@@ -223,6 +224,7 @@ fn pruned(network: &Network, from: Parameters, keep: usize, data: &Samples) -> P
         train: data,
         teacher: None,
         validation: data,
+        aim: &Plain,
     };
     let options = PruneOptions {
         admm: admm(4),
@@ -265,6 +267,7 @@ fn training_through_levels_ends_on_levels() {
         train: &data,
         teacher: None,
         validation: &data,
+        aim: &Plain,
     };
     let run = |through: Option<FitOptions>| {
         let options = QuantiseOptions {
@@ -312,6 +315,7 @@ fn levels_are_multiples_of_their_interval() {
         train: &data,
         teacher: None,
         validation: &data,
+        aim: &Plain,
     };
     let run = |retrain: f64| {
         let options = QuantiseOptions {

@@ -11,7 +11,7 @@ use cosparse::simulate::{Estimator, LayerSetting, Pick, Weights};
 use cosparse::training::data::Samples;
 use cosparse::training::surgery::{SurgeryError, arrange, purify, shrink, silence};
 use cosparse::training::{
-    DenseExecutor, Executor, FitOptions, Loss, OptimiserOptions, Parameters, Role, Schedule, fit,
+    DenseExecutor, Executor, FitOptions, Loss, OptimiserOptions, Parameters, Plain, Role, Schedule, fit,
 };
 use proptest::prelude::*;
 
@@ -547,6 +547,7 @@ fn pruned_filters_leave_and_the_network_trains_on() {
         train: &data,
         teacher: None,
         validation: &data,
+        aim: &Plain,
     };
     let options = PruneOptions {
         admm: AdmmOptions {

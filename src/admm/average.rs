@@ -1,25 +1,23 @@
 //! Training that ends in the mean of its last weights.
 
 use super::options::Retrain;
-use crate::training::data::Samples;
-use crate::training::{Executor, Parameters, Progress, Role, TrainingError, fit};
+use super::solve::Problem;
+use crate::training::{Executor, Parameters, Progress, Role, TrainingError};
 
 /// Trains and, where the options ask for it, leaves the mean of the weights after each step of the last part of the
 /// run (stochastic weight averaging: Izmailov et al., UAI 2018, arXiv 1803.05407). Running statistics stay those of the
 /// last step.
 pub(super) fn retrain(
     executor: &mut dyn Executor,
-    samples: &Samples,
-    teacher: Option<&[f32]>,
+    problem: &Problem<'_>,
     options: &Retrain,
     change: &mut dyn FnMut(&Parameters, &mut [Vec<f32>]),
     tick: &mut dyn FnMut(Progress),
 ) -> Result<(), TrainingError> {
     if options.average <= 0.0 {
-        fit(executor, samples, teacher, &options.fit, change, tick)?;
-        return Ok(());
+        return problem.fit(executor, &options.fit, change, tick);
     }
-    let per_epoch = samples.len().div_ceil(options.fit.batch.max(1)) as f64;
+    let per_epoch = problem.train.len().div_ceil(options.fit.batch.max(1)) as f64;
     let steps = (options.fit.epochs * per_epoch).round();
     let first = (steps * (1.0 - f64::from(options.average.min(1.0)))).floor();
     let mut mean = Mean::of(executor.parameters());
@@ -32,7 +30,7 @@ pub(super) fn retrain(
         step += 1.0;
         change(parameters, gradients);
     };
-    fit(executor, samples, teacher, &options.fit, &mut hook, tick)?;
+    problem.fit(executor, &options.fit, &mut hook, tick)?;
     mean.add(executor.parameters());
     mean.write(executor.parameters_mut());
     Ok(())

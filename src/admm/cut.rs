@@ -25,13 +25,8 @@ pub(super) fn train_survivors(
     tick: &mut dyn FnMut(f64),
 ) -> Result<Parameters, TrainingError> {
     let mut executor = executor_for(network, parameters)?;
-    retrain(
-        &mut *executor,
-        problem.train,
-        problem.teacher,
-        options,
-        &mut |_, _| {},
-        &mut |p| tick(p.step as f64 / p.steps.max(1) as f64),
-    )?;
+    retrain(&mut *executor, problem, options, &mut |_, _| {}, &mut |p| {
+        tick(p.step as f64 / p.steps.max(1) as f64);
+    })?;
     Ok(executor.parameters().clone())
 }

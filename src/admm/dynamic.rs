@@ -10,7 +10,7 @@ use super::solve::{Assignment, Problem, support};
 use crate::compression::structure::{Structure, WholeGroups};
 use crate::compression::{Mask, SharedBudget, TotalGroups};
 use crate::network::Network;
-use crate::training::{Executor, FitOptions, Parameters, Term, TrainingError, executor_for, fit_with};
+use crate::training::{Executor, FitOptions, Parameters, Term, TrainingError, executor_for};
 use std::sync::Arc;
 
 /// A rising penalty, the cut and masked retraining.
@@ -147,14 +147,9 @@ impl Rising {
                 .seed
                 .wrapping_mul(0x9e37_79b9_7f4a_7c15)
                 .wrapping_add(u64::from(round) + 1);
-            fit_with(
-                executor,
-                problem.train,
-                problem.teacher,
-                &training,
-                self,
-                &mut |p| tick(share * (f64::from(round) + p.step as f64 / p.steps.max(1) as f64)),
-            )?;
+            problem.fit_with(executor, &training, self, &mut |p| {
+                tick(share * (f64::from(round) + p.step as f64 / p.steps.max(1) as f64));
+            })?;
             held = self.held(executor.parameters());
             let largest = |i: usize| {
                 let coefficients = self.penalty.layers[i].coefficients.iter();
@@ -181,6 +176,7 @@ impl Rising {
 mod tests {
     use super::super::bowl::{Bowl, descent, sample};
     use super::*;
+    use crate::training::Plain;
 
     fn run(bowl: &mut Bowl, fisher: Vec<Vec<f32>>, keep: usize, rounds: u32) -> (Rising, Vec<Record>) {
         let structure = Some(Structure::BlockRow { cols: 2 });
@@ -212,6 +208,7 @@ mod tests {
             train: &data,
             teacher: None,
             validation: &data,
+            aim: &Plain,
         };
         let (_, records) = rising
             .rounds(bowl, &problem, &options, "test", &mut |_| {})

@@ -8,7 +8,7 @@ use super::straight_through;
 use crate::compression::precision::{Levels, Precision};
 use crate::compression::{ConstraintSet, Mask};
 use crate::network::Network;
-use crate::training::{Executor, FitOptions, Parameters, TrainingError, executor_for, fit};
+use crate::training::{Executor, FitOptions, Parameters, TrainingError, executor_for};
 
 /// A network whose weights lie on levels.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,14 +111,9 @@ pub fn quantise(
     };
     let mut rest = options.retrain;
     rest.fit.optimiser.weight_decay = 0.0;
-    retrain(
-        &mut *executor,
-        problem.train,
-        problem.teacher,
-        &rest,
-        &mut freeze,
-        &mut |p| tick(1.0 - retraining + retraining * p.step as f64 / p.steps.max(1) as f64),
-    )?;
+    retrain(&mut *executor, problem, &rest, &mut freeze, &mut |p| {
+        tick(1.0 - retraining + retraining * p.step as f64 / p.steps.max(1) as f64);
+    })?;
     let mut parameters = executor.parameters().clone();
     for (w, (&i, values)) in weights.iter().zip(frozen).enumerate() {
         match &books[w] {
@@ -174,15 +169,9 @@ fn train_the_rest(
             frozen.for_each(|(_, g)| *g = 0.0);
         }
     };
-    fit(
-        executor,
-        problem.train,
-        problem.teacher,
-        &options,
-        &mut freeze,
-        &mut |p| tick(p.step as f64 / p.steps.max(1) as f64),
-    )?;
-    Ok(())
+    problem.fit(executor, &options, &mut freeze, &mut |p| {
+        tick(p.step as f64 / p.steps.max(1) as f64);
+    })
 }
 
 /// Which entry of its codebook each weight is.

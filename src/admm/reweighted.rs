@@ -9,7 +9,7 @@ use super::solve::{Assignment, Problem, support};
 use crate::compression::structure::{Structure, WholeGroups};
 use crate::compression::{Mask, SharedBudget, TotalGroups};
 use crate::network::Network;
-use crate::training::{Executor, FitOptions, Parameters, TrainingError, executor_for, fit_with};
+use crate::training::{Executor, FitOptions, Parameters, TrainingError, executor_for};
 use std::sync::Arc;
 
 /// Which groups leave after a penalty.
@@ -116,14 +116,9 @@ fn rounds(
             .seed
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             .wrapping_add(u64::from(round) + 1);
-        fit_with(
-            executor,
-            problem.train,
-            problem.teacher,
-            &training,
-            &mut penalty,
-            &mut |p| tick(share * (f64::from(round) + p.step as f64 / p.steps.max(1) as f64)),
-        )?;
+        problem.fit_with(executor, &training, &mut penalty, &mut |p| {
+            tick(share * (f64::from(round) + p.step as f64 / p.steps.max(1) as f64));
+        })?;
         sets = chosen(executor.parameters(), &penalty.layers, structures, &options.cut)?;
         records.end(executor, &sets, |_| f64::from(options.lambda))?;
     }
@@ -199,6 +194,7 @@ fn chosen(
 mod tests {
     use super::super::bowl::{Bowl, descent, sample};
     use super::*;
+    use crate::training::Plain;
     use proptest::prelude::*;
 
     const SEGMENTS: Structure = Structure::BlockRow { cols: 2 };
@@ -225,6 +221,7 @@ mod tests {
             train: &data,
             teacher: None,
             validation: &data,
+            aim: &Plain,
         };
         let structures = vec![Some(structure); bowl.parameters().list.len()];
         let layers = layers_of(bowl.parameters(), &structures).expect("they have groups");

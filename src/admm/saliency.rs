@@ -29,7 +29,8 @@ pub fn fisher(
     let batches = batches.min(problem.train.len().div_ceil(options.batch));
     for index in 0..batches {
         stream.load(0, index);
-        let loss = executor.gradients(&stream.step(&options, index as u64), &mut gradients)?;
+        let step = stream.step(&options, index as u64);
+        let loss = problem.aim.gradients(executor, &step, &mut gradients)?;
         if !loss.is_finite() {
             return Err(TrainingError::NotFinite { step: index as u64 });
         }

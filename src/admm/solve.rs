@@ -4,7 +4,10 @@ use super::options::AdmmOptions;
 use super::record::{Phase, Record};
 use crate::compression::{ConstraintSet, Mask, SharedBudget};
 use crate::training::data::Samples;
-use crate::training::{Executor, Parameter, TrainingError, evaluate, fit};
+use crate::training::{
+    Aim, Executor, FitOptions, Gradient, Parameter, Parameters, Progress, Term, TrainingError, evaluate,
+    fit_for,
+};
 
 /// A weight tensor and the set it must end in.
 #[derive(Debug)]
@@ -56,6 +59,41 @@ pub struct Problem<'a> {
     pub teacher: Option<&'a [f32]>,
     /// Samples for the accuracy at the cut and for every choice; never the test set.
     pub validation: &'a Samples,
+    /// What is learned from a mini-batch; [`crate::training::Plain`] is the samples as they are.
+    pub aim: &'a dyn Aim,
+}
+
+impl Problem<'_> {
+    /// Trains on the problem, as [`crate::training::fit`] does.
+    pub(super) fn fit(
+        &self,
+        executor: &mut dyn Executor,
+        options: &FitOptions,
+        penalty: &mut dyn FnMut(&Parameters, &mut [Vec<f32>]),
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), TrainingError> {
+        self.fit_with(executor, options, &mut Gradient(penalty), progress)
+    }
+
+    /// The same with a term beside the loss, as [`crate::training::fit_with`] does.
+    pub(super) fn fit_with(
+        &self,
+        executor: &mut dyn Executor,
+        options: &FitOptions,
+        term: &mut dyn Term,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), TrainingError> {
+        fit_for(
+            self.aim,
+            executor,
+            self.train,
+            self.teacher,
+            options,
+            term,
+            progress,
+        )?;
+        Ok(())
+    }
 }
 
 /// The support of a parameter as a mask.
@@ -126,7 +164,7 @@ pub fn solve(
             .seed
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             .wrapping_add(u64::from(iteration));
-        let mut penalty = |parameters: &crate::training::Parameters, gradients: &mut [Vec<f32>]| {
+        let mut penalty = |parameters: &Parameters, gradients: &mut [Vec<f32>]| {
             for (i, s) in splits.iter().enumerate() {
                 let w = &parameters.list[s.parameter].values;
                 let g = &mut gradients[s.parameter];
@@ -145,14 +183,9 @@ pub fn solve(
         };
         let done = f64::from(iteration - 1) / f64::from(options.iterations);
         let share = 1.0 / f64::from(options.iterations);
-        fit(
-            executor,
-            problem.train,
-            problem.teacher,
-            &w_step,
-            &mut penalty,
-            &mut |p| tick(done + share * p.step as f64 / p.steps.max(1) as f64),
-        )?;
+        problem.fit(executor, &w_step, &mut penalty, &mut |p| {
+            tick(done + share * p.step as f64 / p.steps.max(1) as f64);
+        })?;
 
         let mut rows = Vec::with_capacity(splits.len());
         let before: Vec<Vec<f32>> = splits

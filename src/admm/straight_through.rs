@@ -3,7 +3,7 @@
 use super::solve::{Problem, support};
 use crate::compression::ConstraintSet;
 use crate::compression::precision::{Levels, Precision};
-use crate::training::{Executor, FitOptions, Parameters, Role, Step, TrainingError, fit};
+use crate::training::{Executor, FitOptions, Parameters, Role, Slopes, Step, TrainingError};
 
 /// Trains the values behind the levels: each step runs forward and backward with every weight on its level, fitted anew
 /// to the values, and the gradient of the level is taken for that of the value (the straight-through estimator:
@@ -24,14 +24,9 @@ pub(super) fn train(
         precisions,
         executor,
     };
-    fit(
-        &mut through,
-        problem.train,
-        problem.teacher,
-        &options,
-        &mut |_, _| {},
-        &mut |p| tick(p.step as f64 / p.steps.max(1) as f64),
-    )?;
+    problem.fit(&mut through, &options, &mut |_, _| {}, &mut |p| {
+        tick(p.step as f64 / p.steps.max(1) as f64);
+    })?;
     let Through { values, executor, .. } = through;
     *executor.parameters_mut() = values;
     Ok(())
@@ -80,6 +75,17 @@ impl Executor for Through<'_> {
             }
         }
         Ok(loss)
+    }
+
+    fn input_gradient(
+        &mut self,
+        inputs: &[f32],
+        samples: usize,
+        slopes: &mut Slopes<'_>,
+        gradient: &mut Vec<f32>,
+    ) -> Result<(), TrainingError> {
+        self.load();
+        self.executor.input_gradient(inputs, samples, slopes, gradient)
     }
 
     fn infer(&mut self, inputs: &[f32], samples: usize) -> Result<Vec<f32>, TrainingError> {

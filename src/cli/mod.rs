@@ -22,6 +22,7 @@ mod progress;
 mod recipe;
 mod reports;
 mod request;
+mod robust;
 mod scalesim;
 mod screen;
 mod train;

@@ -5,12 +5,15 @@ use super::failure::Failure;
 use super::progress::Progress;
 use super::reports::{ReportArguments, finish};
 use super::request;
+use super::robust;
 use super::screen::Screen;
 use crate::document::Fault;
 use crate::procedure::Observer;
-use crate::report::{Files, RunFile};
+use crate::report::{Files, RobustRow, RobustTestRow, RunFile, robust_rows, robust_table, robust_test_rows};
+use crate::training::robust::MinMax;
 use crate::training::{
-    DenseExecutor, Epoch, FitOptions, Parameters, TrainingError, evaluate, fit_epochs, to_safetensors,
+    Aim, DenseExecutor, Epoch, FitOptions, Parameters, Plain, TrainingError, evaluate, fit_epochs_for,
+    to_safetensors,
 };
 use clap::Args;
 use miette::Report;
@@ -21,7 +24,8 @@ use std::path::PathBuf;
 /// Trains a network as its workload says, all weights kept
 ///
 /// After every epoch the network is measured on the validation samples; the best one is kept, and measured on the test
-/// samples once at the end. Training that diverges stops there. Writes weights.safetensors and training.csv.
+/// samples once at the end. Training that diverges stops there. Writes weights.safetensors and training.csv; with --robust,
+/// where the worst of the domains decides which epoch is best, also robust.csv (weights of the domains) and robust-test.csv.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The network: a file, or a name from `cosparse workload list`
@@ -35,6 +39,9 @@ pub(super) struct Arguments {
     /// Seed of initial weights, order of samples and augmentation, instead of the workload's
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Train against attacks and changes of the picture: a file, or a name from `cosparse workload robustness`
+    #[arg(long, value_name = "SPEC")]
+    robust: Option<String>,
     #[command(flatten)]
     report: ReportArguments,
 }
@@ -47,6 +54,14 @@ struct Answer<'a> {
     validation_accuracy: Option<f64>,
     test_accuracy: f64,
     diverged_at_step: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    robust: Option<RobustAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct RobustAnswer<'a> {
+    epochs: &'a [RobustRow],
+    test: &'a [RobustTestRow],
 }
 
 #[allow(
@@ -68,6 +83,13 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     let mut run = RunFile::new("train", workload.input.clone(), Vec::new()).option("epochs", &spec.epochs);
     run.run = format!("{}-train", workload.input.name);
     run.seed = Some(spec.seed);
+    let robust = arguments.robust.as_deref().map(robust::open).transpose()?;
+    if let Some(robust) = &robust {
+        run.run = format!("{}-{}-train", workload.input.name, robust.input.name);
+        run = run
+            .option("robust", &robust.input.name)
+            .option("robust-sha256", &robust.input.sha256);
+    }
     let out = arguments.report.open(&run.run)?;
     let (data, input) = data::load(&workload, arguments.data.as_deref(), "to train on")?;
     run.data = Some(input);
@@ -99,6 +121,15 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     }
     let (train, validation) = data.train.split(kept, held_out).map_err(|e| data::refused(&e))?;
 
+    let min_max = match &robust {
+        Some(robust) => {
+            let pixels = robust::pixels(robust, &workload, &train)?;
+            Some(MinMax::new(&robust.value, pixels, &train.shape, spec.seed))
+        }
+        None => None,
+    };
+    let aim: &dyn Aim = min_max.as_ref().map_or(&Plain, |m| m);
+
     let failed = |error: TrainingError| failure(&error, &workload);
     let options = FitOptions::of(&spec, 1.0, spec.seed);
     let mut executor = DenseExecutor::new(network, Parameters::init(network, spec.seed)).map_err(failed)?;
@@ -107,7 +138,9 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     // both closures below show progress, never at once
     let shown = std::cell::RefCell::new(&mut progress);
     let per_epoch = train.len().div_ceil(spec.batch) as u64;
-    let trained = fit_epochs(
+    let mut weighed = Vec::new();
+    let trained = fit_epochs_for(
+        aim,
         &mut executor,
         &train,
         &validation,
@@ -118,6 +151,10 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
             shown.borrow_mut().progress(done as f64 / per_epoch as f64);
         },
         &mut |epoch, best| {
+            if let Some(min_max) = &min_max {
+                let periods = min_max.end_period();
+                weighed.extend(robust_rows(&run.run, &epoch.epoch.to_string(), &periods));
+            }
             let mut shown = shown.borrow_mut();
             shown.say(&line(epoch, best.is_some()));
             shown.begin(&format!("epoch {}", epoch.epoch + 1));
@@ -127,9 +164,20 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     progress.clear();
     let mut executor = DenseExecutor::new(network, trained.parameters.clone()).map_err(failed)?;
     let test = evaluate(&mut executor, &data.test, spec.batch).map_err(failed)?;
+    let mut hardened = Vec::new();
+    if let Some(min_max) = &min_max {
+        let measured = min_max
+            .test(&mut executor, &data.test, spec.batch)
+            .map_err(failed)?;
+        hardened = robust_test_rows(&run.run, "dense", min_max.domains(), &measured);
+    }
 
     let mut files = Files::new();
     files.csv("training.csv", &trained.epochs)?;
+    if robust.is_some() {
+        files.csv("robust.csv", &weighed)?;
+        files.csv("robust-test.csv", &hardened)?;
+    }
     let weights = to_safetensors(&trained.parameters, false, None).map_err(|e| {
         Failure::job(
             e.to_string(),
@@ -150,18 +198,30 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         validation_accuracy: trained.best.validation_accuracy,
         test_accuracy: test,
         diverged_at_step: trained.diverged,
+        robust: robust.as_ref().map(|_| RobustAnswer {
+            epochs: &weighed,
+            test: &hardened,
+        }),
+    };
+    let validation = if robust.is_some() {
+        "validation of the worst domain"
+    } else {
+        "validation"
     };
     let validated = trained
         .best
         .validation_accuracy
-        .map_or_else(String::new, |a| format!(", validation {:.2} %", 100.0 * a));
-    let text = format!(
+        .map_or_else(String::new, |a| format!(", {validation} {:.2} %", 100.0 * a));
+    let mut text = format!(
         "{}: best epoch {} of {}{validated}, test {:.2} %",
         workload.value.name,
         trained.best.epoch,
         trained.epochs.len(),
         100.0 * test
     );
+    if robust.is_some() {
+        text = format!("{text}\n{}", robust_table(&hardened));
+    }
     finish(screen, &arguments.report, &out, &run, &files, &answer, &text)
 }
 

@@ -8,6 +8,7 @@ use crate::document::Source;
 use crate::network::{Workload, zoo};
 use crate::procedure::{self, Procedure};
 use crate::report::table::{Align, count, percent, table};
+use crate::training::robust::{self, Robustness};
 use clap::{Args, Subcommand};
 
 /// Which networks there are, and whether a file describes one
@@ -30,6 +31,8 @@ enum Verb {
     Recipes,
     /// Step-by-step schedules of shipped networks, for `compress --procedure`
     Procedures,
+    /// Shipped attacks and changes of pictures, for `train --robust`
+    Robustness,
     /// Whether files are correct workloads; every fault is shown at its place
     Check {
         /// Workload files or names
@@ -43,6 +46,7 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         Verb::List => list(screen),
         Verb::Recipes => list_recipes(screen),
         Verb::Procedures => list_procedures(screen),
+        Verb::Robustness => list_robustness(screen),
         Verb::Show { workload } => {
             request::workload(workload).map(|given| screen.answer(&show(&given.value)))
         }
@@ -88,6 +92,29 @@ fn list_procedures(screen: Screen) -> Result<(), Failure> {
         .map(|(name, text)| {
             let file: Procedure = Source::new(*name, *text).parse()?;
             Ok(vec![(*name).to_owned(), file.step.len().to_string(), file.source])
+        })
+        .collect::<Result<Vec<_>, Failure>>()?;
+    screen.answer(&table(&columns, rows));
+    Ok(())
+}
+
+fn list_robustness(screen: Screen) -> Result<(), Failure> {
+    let columns = [
+        ("robustness", Align::Left),
+        ("trained on", Align::Left),
+        ("source", Align::Left),
+    ];
+    let rows = robust::zoo::list()
+        .iter()
+        .map(|(name, text)| {
+            let file: Robustness = Source::new(*name, *text).parse()?;
+            let domains: Vec<&str> = file
+                .domain
+                .iter()
+                .filter(|d| d.train)
+                .map(|d| d.name.as_str())
+                .collect();
+            Ok(vec![(*name).to_owned(), domains.join(", "), file.source.clone()])
         })
         .collect::<Result<Vec<_>, Failure>>()?;
     screen.answer(&table(&columns, rows));

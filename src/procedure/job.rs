@@ -9,7 +9,7 @@ use crate::compression::structure::Structure;
 use crate::network::{Network, Workload};
 use crate::training::data::{DataError, Dataset, Samples};
 use crate::training::surgery::{self, SurgeryError};
-use crate::training::{FitOptions, Parameters, TrainingError, executor_for, fit, logits, measure};
+use crate::training::{FitOptions, Parameters, Plain, TrainingError, executor_for, fit, logits, measure};
 use std::sync::Arc;
 
 /// Hears of progress. Nothing here prints.
@@ -64,6 +64,7 @@ impl Material {
             train: &self.train,
             teacher,
             validation: &self.validation,
+            aim: &Plain,
         }
     }
 }

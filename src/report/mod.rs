@@ -11,6 +11,7 @@
 //! | `breakeven.csv` | profile, layer, engine pair and pruned portion ([`BreakEvenRow`]) |
 //! | `chosen.csv`, `steps.csv` | network chosen, layer of every network on a procedure's way ([`ChosenRow`], [`StepRow`]) |
 //! | `admm.csv` | step, iteration and layer ([`AdmmRow`]) |
+//! | `robust.csv`, `robust-test.csv` | epoch and domain of min-max training, network and domain on the test samples ([`RobustRow`], [`RobustTestRow`]) |
 //! | `run.toml` | the run: inputs with their SHA-256, options, seed, version, files ([`RunFile`]) |
 
 pub mod table;
@@ -25,6 +26,7 @@ mod layers;
 mod masks;
 mod model;
 mod resources;
+mod robust;
 mod run;
 mod summary;
 mod traffic;
@@ -40,6 +42,7 @@ pub use layers::{Accuracy, ActivationShare, ActivationSource, LayerRow, LayerSha
 pub use masks::{MaskRow, mask_table};
 pub use model::model_files;
 pub use resources::{ResourceRow, engine_resources, resource_rows, resource_table};
+pub use robust::{RobustRow, RobustTestRow, robust_rows, robust_table, robust_test_rows};
 pub use run::{Input, RunFile, sha256, sha256_of};
 pub use summary::{SummaryRow, summarise, summary_table};
 pub use traffic::{TrafficRow, traffic_rows};

@@ -1,8 +1,9 @@
 //! Training epoch by epoch: the best network on the validation samples is kept, and a run that diverges stops at it.
 
+use super::aim::{Aim, Plain};
 use super::data::Samples;
 use super::executor::{Executor, TrainingError};
-use super::fit::{Batches, FitOptions, Progress, measure};
+use super::fit::{Batches, FitOptions, Progress};
 use super::optimiser::Optimiser;
 use super::parameters::Parameters;
 use serde::Serialize;
@@ -54,6 +55,27 @@ pub fn fit_epochs(
     progress: &mut dyn FnMut(Progress),
     ended: &mut dyn FnMut(&Epoch, Option<&Parameters>),
 ) -> Result<Trained, TrainingError> {
+    fit_epochs_for(
+        &Plain, executor, train, validation, options, flip, progress, ended,
+    )
+}
+
+/// Trains as [`fit_epochs`] does, for an aim that decides what is learned from each mini-batch and by what the best epoch
+/// is told.
+///
+/// # Errors
+/// As [`fit_epochs`], and what the aim cannot do.
+#[allow(clippy::too_many_arguments, reason = "those of `fit_epochs` and the aim")]
+pub fn fit_epochs_for(
+    aim: &dyn Aim,
+    executor: &mut dyn Executor,
+    train: &Samples,
+    validation: &Samples,
+    options: &FitOptions,
+    flip: bool,
+    progress: &mut dyn FnMut(Progress),
+    ended: &mut dyn FnMut(&Epoch, Option<&Parameters>),
+) -> Result<Trained, TrainingError> {
     let mut batches = Batches::new(train, None, options)?;
     if flip {
         batches = batches.flipping()?;
@@ -71,7 +93,7 @@ pub fn fit_epochs(
         for index in 0..per_epoch {
             let step = epoch * per_epoch + index;
             batches.load(epoch, index as usize);
-            match executor.gradients(&batches.step(options, step), &mut gradients) {
+            match aim.gradients(executor, &batches.step(options, step), &mut gradients) {
                 Ok(loss) => {
                     rate = options.schedule.rate(step, steps);
                     optimiser.step(executor.parameters_mut(), &gradients, rate);
@@ -93,7 +115,7 @@ pub fn fit_epochs(
         let measured = if validation.is_empty() {
             None
         } else {
-            Some(measure(executor, validation, EVALUATED)?)
+            Some(aim.measure(executor, validation, EVALUATED)?)
         };
         let row = Epoch {
             epoch: epoch + 1,

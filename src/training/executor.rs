@@ -74,6 +74,9 @@ pub enum TrainingError {
     },
 }
 
+/// Reads a mini-batch's outputs and writes a derivative by them.
+pub type Slopes<'a> = dyn FnMut(&[f32], &mut [f32]) + 'a;
+
 /// Runs a network forward and backward. The same inputs, parameters and seed give the same bits on any number
 /// of threads.
 pub trait Executor: Send {
@@ -95,4 +98,24 @@ pub trait Executor: Send {
     /// # Errors
     /// When the network cannot be run.
     fn infer(&mut self, inputs: &[f32], samples: usize) -> Result<Vec<f32>, TrainingError>;
+
+    /// Forward and backward in evaluation mode for the inputs alone, parameters fixed: `slopes` reads the outputs
+    /// (samples × classes) and writes the derivative of any sum over samples by them; `gradient` is overwritten with that
+    /// sum's derivative by the inputs, samples × input elements.
+    ///
+    /// # Errors
+    /// When the network cannot be run, or this executor gives no such derivative.
+    fn input_gradient(
+        &mut self,
+        inputs: &[f32],
+        samples: usize,
+        slopes: &mut Slopes<'_>,
+        gradient: &mut Vec<f32>,
+    ) -> Result<(), TrainingError> {
+        let _ = (inputs, samples, slopes, gradient);
+        Err(TrainingError::Unsupported {
+            layer: "input".into(),
+            message: "this executor gives no derivative by the input".into(),
+        })
+    }
 }

@@ -1,5 +1,6 @@
 //! The training loop: shuffled mini-batches, augmentation, gradients, updates.
 
+use super::aim::{Aim, Plain};
 use super::data::Samples;
 use super::executor::{Executor, Loss, Step, TrainingError};
 use super::loss::cross_entropy;
@@ -96,6 +97,22 @@ pub fn fit_with(
     term: &mut dyn Term,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<FitReport, TrainingError> {
+    fit_for(&Plain, executor, samples, teacher, options, term, progress)
+}
+
+/// Trains as [`fit_with`] does, for an aim that decides what is learned from each mini-batch.
+///
+/// # Errors
+/// As [`fit`], and what the aim cannot do.
+pub fn fit_for(
+    aim: &dyn Aim,
+    executor: &mut dyn Executor,
+    samples: &Samples,
+    teacher: Option<&[f32]>,
+    options: &FitOptions,
+    term: &mut dyn Term,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<FitReport, TrainingError> {
     let mut batches = Batches::new(samples, teacher, options)?;
     let per_epoch = samples.labels.len().div_ceil(options.batch) as u64;
     let steps = (options.epochs * per_epoch as f64).round() as u64;
@@ -104,8 +121,8 @@ pub fn fit_with(
     let (mut sum, mut counted) = (0.0, 0u64);
     for step in 0..steps {
         batches.load(step / per_epoch, (step % per_epoch) as usize);
-        let loss = executor
-            .gradients(&batches.step(options, step), &mut gradients)
+        let loss = aim
+            .gradients(executor, &batches.step(options, step), &mut gradients)
             .map_err(|e| {
                 if let TrainingError::NotFinite { .. } = e {
                     TrainingError::NotFinite { step: step + 1 }
@@ -247,7 +264,7 @@ pub fn logits(
 }
 
 /// The index of the largest value, the first of equals.
-fn largest(values: &[f32]) -> usize {
+pub(super) fn largest(values: &[f32]) -> usize {
     let mut best = 0;
     for (i, &v) in values.iter().enumerate() {
         if v > values[best] {

@@ -18,7 +18,7 @@ pub trait Term {
 }
 
 /// A term that is a gradient alone.
-pub(super) struct Gradient<'a>(pub(super) &'a mut dyn FnMut(&Parameters, &mut [Vec<f32>]));
+pub(crate) struct Gradient<'a>(pub(crate) &'a mut dyn FnMut(&Parameters, &mut [Vec<f32>]));
 
 impl Term for Gradient<'_> {
     fn gradient(&mut self, parameters: &Parameters, gradients: &mut [Vec<f32>]) {

@@ -19,6 +19,8 @@ pub(super) struct Engine<T> {
     spares: Vec<Vec<Vec<T>>>,
     scratch: Scratch<T>,
     samples: usize,
+    /// Whether the last forward pass was one in training mode.
+    training: bool,
     /// The node that a pass in pieces goes on with.
     next: usize,
 }
@@ -40,6 +42,7 @@ impl<T: Float> Engine<T> {
             plan,
             scratch: Scratch::new(),
             samples: 0,
+            training: false,
             next: 0,
         })
     }
@@ -54,7 +57,7 @@ impl<T: Float> Engine<T> {
         self.plan.buffers[self.plan.output].elements
     }
 
-    /// The outputs of a batch; [`Engine::backward`] may follow when `training`.
+    /// The outputs of a batch; [`Engine::backward`] may follow, in the same mode.
     pub(super) fn forward(
         &mut self,
         parameters: &[&[T]],
@@ -64,6 +67,7 @@ impl<T: Float> Engine<T> {
         seed: u64,
     ) -> Result<&[T], TrainingError> {
         self.begin(inputs, samples);
+        self.training = training;
         self.advance(parameters, self.plan.nodes.len(), training, seed)?;
         Ok(&self.values[self.plan.output])
     }
@@ -160,7 +164,7 @@ impl<T: Float> Engine<T> {
     pub(super) fn backward(&mut self, parameters: &[&[T]], seed: u64, d_parameters: &mut [Vec<T>]) {
         let pass = Pass {
             samples: self.samples,
-            training: true,
+            training: self.training,
             seed,
             scratch: &self.scratch,
         };
@@ -227,7 +231,6 @@ impl<T: Float> Engine<T> {
     }
 
     /// The derivative by the input, after [`Engine::backward`], when it was asked for.
-    #[cfg(test)]
     pub(super) fn input_gradient(&self) -> &[T] {
         &self.gradients[self.plan.input]
     }

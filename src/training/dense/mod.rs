@@ -3,6 +3,7 @@
 #![allow(clippy::inline_always)] // a loop takes the vector instructions of `vectorised` only where it is inlined there
 #![allow(clippy::needless_for_each)] // one-line loops over rows and elements read as one expression
 
+mod by_input;
 mod engine;
 #[cfg(test)]
 mod finite_differences;
@@ -12,10 +13,11 @@ mod ops;
 mod plan;
 mod scratch;
 
-use super::executor::{Executor, Step, TrainingError};
+use super::executor::{Executor, Slopes, Step, TrainingError};
 use super::loss::loss_and_gradient;
 use super::parameters::{Parameters, Role, specifications_of};
 use crate::network::Network;
+pub(crate) use by_input::ByInput;
 use engine::Engine;
 pub(crate) use matmul::{Matrix, matmul};
 
@@ -31,6 +33,9 @@ const MOMENTUM: f32 = 0.1;
 /// their order, so that the same seed gives the same bits on any number of threads.
 pub struct DenseExecutor {
     engine: Engine<f32>,
+    network: Network,
+    /// Made when the derivative by the input is first asked for.
+    by_input: Option<ByInput>,
     parameters: Parameters,
     /// For every parameter with a support, the positions outside it.
     outside: Vec<Vec<u32>>,
@@ -100,6 +105,8 @@ impl DenseExecutor {
         }
         Ok(Self {
             engine,
+            network: network.clone(),
+            by_input: None,
             parameters,
             outside,
             steps: 0,
@@ -255,5 +262,19 @@ impl Executor for DenseExecutor {
             outputs.extend_from_slice(self.run(inputs, samples)?);
         }
         Ok(outputs)
+    }
+
+    fn input_gradient(
+        &mut self,
+        inputs: &[f32],
+        samples: usize,
+        slopes: &mut Slopes<'_>,
+        gradient: &mut Vec<f32>,
+    ) -> Result<(), TrainingError> {
+        let by_input = match &mut self.by_input {
+            Some(by_input) => by_input,
+            none => none.insert(ByInput::new(&self.network)?),
+        };
+        by_input.run(&self.parameters, inputs, samples, slopes, gradient)
     }
 }

@@ -5,6 +5,8 @@ use super::lanes::LANES;
 use super::plan::{Plan, unsupported};
 use super::stage::Mode;
 use crate::network::Network;
+use crate::training::dense::ByInput;
+use crate::training::executor::Slopes;
 use crate::training::{Executor, Loss, Parameters, Step, TrainingError};
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
@@ -26,6 +28,8 @@ pub struct SparseExecutor {
     /// One sum and one vector of derivatives per block.
     blocks: Vec<(f64, Vec<f32>)>,
     workspaces: Mutex<Vec<Workspace>>,
+    /// Derives by the input with all weights, since values outside supports are zero.
+    by_input: Option<ByInput>,
     steps: u64,
 }
 
@@ -45,6 +49,7 @@ impl SparseExecutor {
             values,
             blocks: Vec::new(),
             workspaces: Mutex::default(),
+            by_input: None,
             steps: 0,
         })
     }
@@ -213,5 +218,19 @@ impl Executor for SparseExecutor {
             });
         });
         Ok(outputs)
+    }
+
+    fn input_gradient(
+        &mut self,
+        inputs: &[f32],
+        samples: usize,
+        slopes: &mut Slopes<'_>,
+        gradient: &mut Vec<f32>,
+    ) -> Result<(), TrainingError> {
+        let by_input = match &mut self.by_input {
+            Some(by_input) => by_input,
+            none => none.insert(ByInput::new(&self.network)?),
+        };
+        by_input.run(&self.parameters, inputs, samples, slopes, gradient)
     }
 }

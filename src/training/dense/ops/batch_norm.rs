@@ -127,15 +127,19 @@ impl<T: Float> Operator<T> for BatchNorm<T> {
 
     fn backward(
         &mut self,
-        _: &Pass<'_, T>,
+        pass: &Pass<'_, T>,
         given: &Given<'_, T>,
         d_inputs: &mut [Option<&mut [T]>],
         d_parameters: &mut [&mut [T]],
     ) {
         let (x, g, c) = (given.inputs[0], given.d_output, self.channels);
         let rows = x.len() / c;
-        let inverse = self.scales(&self.variance);
-        let mean = &self.mean;
+        let (mean, variance) = if pass.training {
+            (&self.mean[..], &self.variance[..])
+        } else {
+            (given.parameters[2], given.parameters[3])
+        };
+        let inverse = self.scales(variance);
         // Σ g and Σ g·x̂, side by side
         let mut sums = vec![T::ZERO; 2 * c];
         sum_rows(rows, &mut sums, &mut self.parts, |sum, rows| {
@@ -158,8 +162,8 @@ impl<T: Float> Operator<T> for BatchNorm<T> {
         let Some(d_input) = d_inputs[0].as_deref_mut() else {
             return;
         };
-        // dx = gain/σ · (g − Σg/m − x̂·Σ(g·x̂)/m) = a·g + b·x + k
-        let count = T::of(rows as f64);
+        // dx = gain/σ · (g − Σg/m − x̂·Σ(g·x̂)/m) = a·g + b·x + k; running statistics do not follow x, as if m were infinite
+        let count = T::of(if pass.training { rows as f64 } else { f64::INFINITY });
         let a: Vec<T> = inverse
             .iter()
             .zip(given.parameters[0])
