@@ -6,14 +6,16 @@ use super::failure::Failure;
 use super::progress::Progress;
 use super::reports::{ReportArguments, finish};
 use super::request::{self, Given};
+use super::robust;
 use super::screen::Screen;
 use crate::document::{Source, nearest};
 use crate::network::{Network, Workload};
-use crate::procedure::{self, Procedure, Store};
+use crate::procedure::{self, Outcome, Procedure, Robust, Store};
 use crate::report::{
-    AdmmRow, ChosenRow, Files, Input, RunFile, StepRow, admm_rows, chosen_rows, chosen_table, sha256,
-    step_rows,
+    AdmmRow, ChosenRow, Files, Input, RobustRow, RobustTestRow, RunFile, StepRow, admm_rows, chosen_rows,
+    chosen_table, robust_rows, robust_table, robust_test_rows, sha256, step_rows,
 };
+use crate::training::robust::Robustness;
 use crate::training::to_safetensors;
 use clap::Args;
 use serde::Serialize;
@@ -33,6 +35,10 @@ pub(super) struct Arguments {
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Train every step against attacks and changes of the picture, and choose by the domain that is worst: a file, or a
+    /// name from `cosparse workload robustness`
+    #[arg(long, value_name = "SPEC")]
+    robust: Option<String>,
     /// Directory with the data set, instead of the one that the workload names
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -49,6 +55,10 @@ struct Answer<'a> {
     chosen: &'a [ChosenRow],
     steps: &'a [StepRow],
     admm: &'a [AdmmRow],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    robust: &'a [RobustRow],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    robust_test: &'a [RobustTestRow],
     log: &'a [String],
 }
 
@@ -61,15 +71,31 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     run = run
         .option("procedure", &procedure.input.name)
         .option("procedure-sha256", &procedure.input.sha256);
+    let robust = arguments.robust.as_deref().map(robust::open).transpose()?;
+    if let Some(robust) = &robust {
+        run.run = format!("{}-{}", run.run, robust.input.name);
+        run = run
+            .option("robust", &robust.input.name)
+            .option("robust-sha256", &robust.input.sha256);
+    }
     let out = arguments.report.open(&run.run)?;
     let (data, input) = data::load(&workload, arguments.data.as_deref(), "to train on")?;
     let store = Store::at(&arguments.cache);
+    let pixels = match &robust {
+        Some(robust) => Some(robust::pixels(robust, &workload, &data.train)?),
+        None => None,
+    };
     let source = procedure::Source {
         workload: &workload.value,
         data: &data,
         inputs: [&workload.input.sha256, &input.sha256],
         seed: arguments.seed,
         store: &store,
+        robust: robust.as_ref().zip(pixels.as_ref()).map(|(r, pixels)| Robust {
+            robustness: &r.value,
+            pixels,
+            sha256: &r.input.sha256,
+        }),
     };
     let mut progress = Progress::new(screen);
     let outcome =
@@ -83,6 +109,11 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     files.csv("chosen.csv", &chosen)?;
     files.csv("steps.csv", &steps)?;
     files.csv("admm.csv", &admm)?;
+    let (weighed, hardened) = robust_files(&run.run, robust.as_ref(), &outcome);
+    if robust.is_some() {
+        files.csv("robust.csv", &weighed)?;
+        files.csv("robust-test.csv", &hardened)?;
+    }
     for network in &outcome.chosen {
         if let Some(artefact) = &network.artefact {
             files.bytes(format!("{}.cosparse", network.name), artefact.bytes.clone());
@@ -108,17 +139,32 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
         chosen: &chosen,
         steps: &steps,
         admm: &admm,
+        robust: &weighed,
+        robust_test: &hardened,
         log: &outcome.log,
     };
-    finish(
-        screen,
-        &arguments.report,
-        &out,
-        &run,
-        &files,
-        &answer,
-        &chosen_table(&chosen),
-    )
+    let mut tables = chosen_table(&chosen);
+    if robust.is_some() {
+        tables = format!("{tables}\n\n{}", robust_table(&hardened));
+    }
+    finish(screen, &arguments.report, &out, &run, &files, &answer, &tables)
+}
+
+/// The domains after each stage, and the chosen networks in each domain.
+fn robust_files(
+    run: &str,
+    robust: Option<&Given<Robustness>>,
+    outcome: &Outcome,
+) -> (Vec<RobustRow>, Vec<RobustTestRow>) {
+    let stages = outcome.domains.iter();
+    let weighed = stages.flat_map(|(stage, periods)| robust_rows(run, stage, periods));
+    let hardened = robust.into_iter().flat_map(|robust| {
+        outcome.chosen.iter().flat_map(|chosen| {
+            let measured = chosen.robust.iter();
+            measured.flat_map(|m| robust_test_rows(run, &chosen.name, &robust.value.domain, m))
+        })
+    });
+    (weighed.collect(), hardened.collect())
 }
 
 /// Reads a procedure for a network: a shipped one by its name, or a file.

@@ -123,6 +123,7 @@ pub fn run(request: &Request<'_>, observer: &mut dyn Observer) -> Result<Outcome
         inputs: request.inputs,
         seed: request.seed,
         store: request.store,
+        robust: None,
     };
     let plan = request.preset.plan(request.seed);
     let mut run = Run {

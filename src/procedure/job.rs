@@ -8,8 +8,11 @@ use crate::compression::precision::{Levels, Precision};
 use crate::compression::structure::Structure;
 use crate::network::{Network, Workload};
 use crate::training::data::{DataError, Dataset, Samples};
+use crate::training::robust::{DomainPeriod, MinMax, Pixels, RobustAccuracy, Robustness};
 use crate::training::surgery::{self, SurgeryError};
-use crate::training::{FitOptions, Parameters, Plain, TrainingError, executor_for, fit, logits, measure};
+use crate::training::{
+    Executor, FitOptions, Gradient, Parameters, Plain, TrainingError, executor_for, fit_for, logits,
+};
 use std::sync::Arc;
 
 /// Hears of progress. Nothing here prints.
@@ -55,6 +58,8 @@ pub(crate) struct Material {
     train: Samples,
     validation: Samples,
     teacher: Vec<f32>,
+    /// What is trained against, if anything is.
+    min_max: Option<Arc<MinMax>>,
 }
 
 impl Material {
@@ -64,7 +69,10 @@ impl Material {
             train: &self.train,
             teacher,
             validation: &self.validation,
-            aim: &Plain,
+            aim: match &self.min_max {
+                Some(min_max) => &**min_max,
+                None => &Plain,
+            },
         }
     }
 }
@@ -85,6 +93,19 @@ pub struct Source<'a> {
     pub seed: u64,
     /// Finished stages.
     pub store: &'a Store,
+    /// What every stage is trained against, and chosen by: the accuracy of the worst domain.
+    pub robust: Option<Robust<'a>>,
+}
+
+/// Attacks and changes of the samples that a job trains against.
+#[derive(Debug, Clone, Copy)]
+pub struct Robust<'a> {
+    /// The domains.
+    pub robustness: &'a Robustness,
+    /// How the samples were made of pixels.
+    pub pixels: &'a Pixels,
+    /// The SHA-256 of the file.
+    pub sha256: &'a str,
 }
 
 /// The state of a running job.
@@ -97,6 +118,7 @@ pub(crate) struct Job<'a> {
     pub(crate) purifies: bool,
     observer: &'a mut dyn Observer,
     records: Vec<Record>,
+    domains: Vec<(String, Vec<DomainPeriod>)>,
     log: Vec<String>,
 }
 
@@ -114,6 +136,10 @@ impl<'a> Job<'a> {
             network,
             source,
             material: Arc::new(Material {
+                min_max: source.robust.map(|r| {
+                    let shape = &train.shape;
+                    Arc::new(MinMax::new(r.robustness, r.pixels.clone(), shape, source.seed))
+                }),
                 train,
                 validation,
                 teacher: Vec::new(),
@@ -121,6 +147,7 @@ impl<'a> Job<'a> {
             purifies: false,
             observer,
             records: Vec::new(),
+            domains: Vec::new(),
             log: Vec::new(),
         })
     }
@@ -129,6 +156,22 @@ impl<'a> Job<'a> {
     pub(crate) fn on(&mut self, network: &Arc<Network>) -> &mut Self {
         self.network = Arc::clone(network);
         self
+    }
+
+    /// A network in every domain on the test samples, where the job trains against attacks.
+    pub(crate) fn robust_test(
+        &self,
+        executor: &mut dyn Executor,
+    ) -> Result<Option<RobustAccuracy>, TrainingError> {
+        let min_max = self.material.min_max.as_ref();
+        min_max
+            .map(|m| m.test(executor, &self.source.data.test, EVALUATED))
+            .transpose()
+    }
+
+    /// The domains after each stage that was run or found.
+    pub(crate) fn domains(&self) -> &[(String, Vec<DomainPeriod>)] {
+        &self.domains
     }
 
     pub(crate) fn say(&mut self, line: &str) {
@@ -159,6 +202,9 @@ impl<'a> Job<'a> {
             &seed,
         ];
         parts.extend(inputs);
+        if let Some(robust) = self.source.robust {
+            parts.push(robust.sha256.as_bytes());
+        }
         let key = Key::new(name, &parts);
         self.observer.begin(name);
         let stage = if let Some(stage) = self.source.store.load(&key, like) {
@@ -166,20 +212,31 @@ impl<'a> Job<'a> {
         } else {
             let material = Arc::clone(&self.material);
             let observer = &mut *self.observer;
+            if let Some(min_max) = &material.min_max {
+                min_max.reset();
+            }
             let (parameters, levels, records) = compute(&material, &mut |f| observer.progress(f))?;
             let mut executor = executor_for(&self.network, parameters)?;
-            let measured = measure(&mut *executor, &material.validation, EVALUATED)?;
+            let aim = material.problem().aim;
+            let measured = aim.measure(&mut *executor, &material.validation, EVALUATED)?;
             let stage = Stage {
                 parameters: executor.parameters().clone(),
                 validation: measured.accuracy,
                 loss: measured.loss,
                 levels,
                 records,
+                domains: material
+                    .min_max
+                    .as_ref()
+                    .map_or_else(Vec::new, |m| m.end_period()),
             };
             self.source.store.save(&key, &stage)?;
             stage
         };
         self.records.extend(stage.records.iter().cloned());
+        if !stage.domains.is_empty() {
+            self.domains.push((name.into(), stage.domains.clone()));
+        }
         Ok(stage)
     }
 
@@ -214,6 +271,7 @@ impl<'a> Job<'a> {
             train: train.clone(),
             validation: self.material.validation.clone(),
             teacher,
+            min_max: self.material.min_max.clone(),
         });
         Ok(())
     }
@@ -300,12 +358,13 @@ impl<'a> Job<'a> {
             |material, tick| {
                 let mut executor = executor_for(&network, from.clone())?;
                 let problem = material.problem();
-                fit(
+                fit_for(
+                    problem.aim,
                     &mut *executor,
                     problem.train,
                     problem.teacher,
                     options,
-                    &mut |_, _| {},
+                    &mut Gradient(&mut |_, _| {}),
                     &mut |p| tick(p.step as f64 / p.steps.max(1) as f64),
                 )?;
                 Ok((executor.parameters().clone(), Vec::new(), Vec::new()))

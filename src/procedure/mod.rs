@@ -10,7 +10,7 @@ mod store;
 
 pub use form::{Admm, Procedure, Training};
 pub(crate) use job::{EVALUATED, Job, kept};
-pub use job::{JobError, Observer, Source};
+pub use job::{JobError, Observer, Robust, Source};
 pub use run::{Chosen, Node, OnLevels, Outcome, Point, run};
 pub use step::Step;
 pub use store::{Key, Stage, Store, StoreError};

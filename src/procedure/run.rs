@@ -9,6 +9,7 @@ use crate::compression::Mask;
 use crate::compression::precision::{Precision, Scale};
 use crate::compression::structure::Structure;
 use crate::network::Network;
+use crate::training::robust::{DomainPeriod, RobustAccuracy};
 use crate::training::surgery;
 use crate::training::{
     FitOptions, Parameters, Role, activation_levels, evaluate, executor_for, measure_on_levels,
@@ -75,6 +76,8 @@ pub struct Chosen {
     pub artefact: Option<Artefact>,
     /// Accuracy on the test samples of what the file holds, 0 to 1, read once after all choices.
     pub test: f64,
+    /// The same in every domain, where the job trains against attacks.
+    pub robust: Option<RobustAccuracy>,
     /// The same with activations on levels, if the procedure asks for it.
     pub activations: Option<OnLevels>,
 }
@@ -99,6 +102,8 @@ pub struct Outcome {
     pub path: Vec<Node>,
     /// All ADMM records in order.
     pub records: Vec<Record>,
+    /// The domains after each stage, where the job trains against attacks.
+    pub domains: Vec<(String, Vec<DomainPeriod>)>,
     /// What was decided, line by line.
     pub log: Vec<String>,
 }
@@ -287,11 +292,13 @@ impl Run<'_, '_> {
             .into_iter()
             .map(|(name, node)| self.chosen(name, node))
             .collect::<Result<_, JobError>>()?;
+        let domains = self.job.domains().to_vec();
         let (records, log) = self.job.into_records();
         Ok(Outcome {
             chosen,
             path: self.path,
             records,
+            domains,
             log,
         })
     }
@@ -308,12 +315,14 @@ impl Run<'_, '_> {
         let parameters = artefact.as_ref().map_or(&stage.parameters, |a| &a.parameters);
         let mut executor = executor_for(&node.point.network, parameters.clone())?;
         let test = evaluate(&mut *executor, &self.job.source.data.test, EVALUATED)?;
+        let robust = self.job.robust_test(&mut *executor)?;
         let activations = self.activations(&node, parameters)?;
         Ok(Chosen {
             name: name.into(),
             node,
             artefact,
             test,
+            robust,
             activations,
         })
     }
@@ -367,7 +376,11 @@ impl Run<'_, '_> {
             let (parameters, levels) = (&point.stage.parameters, &point.stage.levels);
             let file = artefact::write(&point.network, name, parameters, levels, options)?;
             let mut executor = executor_for(&point.network, file.parameters.clone())?;
-            let validation = evaluate(&mut *executor, material.problem().validation, EVALUATED)?;
+            let problem = material.problem();
+            let measured = problem
+                .aim
+                .measure(&mut *executor, problem.validation, EVALUATED)?;
+            let validation = measured.accuracy;
             if bits >= MOST_BIAS_BITS || validation >= floor {
                 self.job.say(&format!(
                     "{}: a file of {} bytes with biases of {bits} bits, validation {:.2} %",

@@ -2,6 +2,7 @@
 
 use crate::admm::Record;
 use crate::compression::precision::Levels;
+use crate::training::robust::DomainPeriod;
 use crate::training::{Parameters, SnapshotError, from_safetensors, metadata, to_safetensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -66,6 +67,8 @@ pub struct Stage {
     pub levels: Vec<Levels>,
     /// ADMM records of the stage.
     pub records: Vec<Record>,
+    /// The domains after the stage, where the job trains against attacks.
+    pub domains: Vec<DomainPeriod>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,6 +77,8 @@ struct Header {
     loss: f64,
     levels: Vec<Levels>,
     records: Vec<Record>,
+    #[serde(default)]
+    domains: Vec<DomainPeriod>,
 }
 
 /// Why a stage could not be kept.
@@ -129,6 +134,7 @@ impl Store {
             loss: header.loss,
             levels: header.levels,
             records: header.records,
+            domains: header.domains,
         })
     }
 
@@ -143,6 +149,7 @@ impl Store {
             loss: stage.loss,
             levels: stage.levels.clone(),
             records: stage.records.clone(),
+            domains: stage.domains.clone(),
         };
         let header = serde_json::to_string(&header).map_err(|e| StoreError::Write {
             path: path.clone(),

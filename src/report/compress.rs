@@ -60,6 +60,10 @@ pub struct ChosenRow {
     pub activation_bits: Option<u8>,
     /// Test accuracy with activations on levels, in per cent.
     pub activations_test_pct: Option<f64>,
+    /// Test accuracy in the worst domain, in per cent; only where the network was trained against attacks.
+    pub robust_worst_pct: Option<f64>,
+    /// The portion of test samples that are right in every domain, in per cent.
+    pub robust_every_pct: Option<f64>,
     /// Seed.
     pub seed: u64,
 }
@@ -129,6 +133,8 @@ pub fn chosen_rows(run: &str, seed: u64, outcome: &Outcome) -> Vec<ChosenRow> {
             test_pct: per_cent(chosen.test),
             activation_bits: chosen.activations.map(|a| a.bits),
             activations_test_pct: chosen.activations.map(|a| per_cent(a.test)),
+            robust_worst_pct: chosen.robust.as_ref().map(|r| per_cent(r.worst)),
+            robust_every_pct: chosen.robust.as_ref().map(|r| per_cent(r.every)),
             seed,
         }
     });
