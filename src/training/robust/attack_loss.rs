@@ -17,7 +17,8 @@ pub enum AttackLoss {
 }
 
 impl AttackLoss {
-    /// The loss of each sample; its derivative by the sample's outputs in `slopes`, times the sample's factor.
+    /// The loss of each sample; its derivative by the sample's outputs in `slopes`, times the sample's factor. A label
+    /// without an output loses infinitely much and has no slope.
     pub(super) fn of(
         self,
         outputs: &[f32],
@@ -32,6 +33,10 @@ impl AttackLoss {
             .zip(labels);
         rows.enumerate()
             .map(|(i, ((z, d), &label))| {
+                if label as usize >= classes {
+                    d.fill(0.0);
+                    return f32::INFINITY;
+                }
                 let loss = match self {
                     Self::CrossEntropy => {
                         loss_and_gradient(Loss::CrossEntropy, z, &[label], None, 1, d) as f32
@@ -55,16 +60,21 @@ impl AttackLoss {
     }
 }
 
-/// How far the best other class lies above the label, and which it is: the label itself, at 0, where there is no other.
+/// How far the best other class lies above the label, and which it is: the label itself, at 0, where there is no other;
+/// infinitely far where the label has no output.
 pub(super) fn margin(outputs: &[f32], label: u32) -> (f32, usize) {
     let label = label as usize;
-    let mut other = label;
+    let mut best: Option<usize> = None;
     for (k, &z) in outputs.iter().enumerate() {
-        if k != label && (other == label || z > outputs[other]) {
-            other = k;
+        if k != label && best.is_none_or(|b| z > outputs[b]) {
+            best = Some(k);
         }
     }
-    (outputs[other] - outputs[label], other)
+    match (outputs.get(label), best) {
+        (Some(own), Some(other)) => (outputs[other] - own, other),
+        (Some(_), None) => (0.0, label),
+        (None, _) => (f32::INFINITY, 0),
+    }
 }
 
 #[cfg(test)]
@@ -79,5 +89,16 @@ mod tests {
         let losses = loss.of(&outputs, &[1, 0], |i| if i == 0 { 2.0 } else { 1.0 }, &mut slopes);
         assert_eq!(losses, [-1.0, 5.0]);
         assert_eq!(slopes, [0.0, -2.0, 2.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn labels_without_an_output_have_no_slope() {
+        let mut slopes = [9.0; 2];
+        for loss in [AttackLoss::CrossEntropy, AttackLoss::Margin { confidence: 5.0 }] {
+            let losses = loss.of(&[1.0, 3.0], &[7], |_| 1.0, &mut slopes);
+            assert_eq!((losses[0], slopes), (f32::INFINITY, [0.0; 2]));
+        }
+        assert_eq!(margin(&[1.0, 3.0], 7).0, f32::INFINITY);
+        assert_eq!(margin(&[2.0], 0), (0.0, 0));
     }
 }
