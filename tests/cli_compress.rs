@@ -200,6 +200,28 @@ fn filters_leave_and_the_smaller_network_goes_on() {
     }
 }
 
+/// A step whose training diverges ends the procedure: what was reached before is chosen from and written, and the exit
+/// code says that not all was done.
+#[test]
+fn a_step_that_diverges_loses_nothing() {
+    let directory = place(WORKLOAD);
+    let wild = "retrain = { epochs = 2, rate = 3e-3, average = 0.5 }";
+    assert!(PROCEDURE.contains(wild));
+    let procedure = PROCEDURE.replace(wild, "retrain = { epochs = 2, rate = 1e38 }");
+    fs::write(directory.path().join("steps.toml"), procedure).expect("a writable directory");
+    let run = cosparse(directory.path(), &compress("out", "cache"));
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("diverged in step `cut`"), "{}", run.stderr);
+    assert!(run.stderr.contains("lower `rate`"), "{}", run.stderr);
+    let chosen = rows(&directory.path().join("out"), "chosen.csv");
+    let names: Vec<&str> = chosen.iter().map(|r| &r[2]).collect();
+    assert!(
+        names == ["dense", "first"] || names == ["dense", "magnitude"],
+        "{names:?}"
+    );
+    assert!(directory.path().join("out/pruned.cosparse").exists());
+}
+
 #[test]
 fn wrong_procedures_are_refused_at_their_place() {
     let directory = place(WORKLOAD);

@@ -147,7 +147,14 @@ pub(super) fn run(arguments: &Arguments, screen: Screen) -> Result<(), Failure> 
     if robust.is_some() {
         tables = format!("{tables}\n\n{}", robust_table(&hardened));
     }
-    finish(screen, &arguments.report, &out, &run, &files, &answer, &tables)
+    finish(screen, &arguments.report, &out, &run, &files, &answer, &tables)?;
+    match outcome.diverged {
+        None => Ok(()),
+        Some(step) => Err(Failure::job(
+            format!("training diverged in step `{step}`; what is reported was reached before it"),
+            format!("lower `rate` in `{step}` and run again: finished stages are found in the cache"),
+        )),
+    }
 }
 
 /// The domains after each stage, and the chosen networks in each domain.

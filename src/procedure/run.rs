@@ -12,7 +12,7 @@ use crate::network::Network;
 use crate::training::robust::{DomainPeriod, RobustAccuracy};
 use crate::training::surgery;
 use crate::training::{
-    FitOptions, Parameters, Role, activation_levels, evaluate, executor_for, measure_on_levels,
+    FitOptions, Parameters, Role, TrainingError, activation_levels, evaluate, executor_for, measure_on_levels,
 };
 use std::sync::Arc;
 
@@ -106,6 +106,9 @@ pub struct Outcome {
     pub domains: Vec<(String, Vec<DomainPeriod>)>,
     /// What was decided, line by line.
     pub log: Vec<String>,
+    /// The step at which training diverged, if it did: this and what follows it was not run, and the choice is among the
+    /// networks before.
+    pub diverged: Option<String>,
 }
 
 /// A procedure under way.
@@ -116,12 +119,13 @@ pub(super) struct Run<'a, 'b> {
     pub(super) path: Vec<Node>,
     /// Retraining of the last pruning step, for the reference by magnitude.
     pub(super) last: Option<FitOptions>,
+    diverged: Option<String>,
 }
 
 /// Runs a procedure.
 ///
 /// # Errors
-/// When training fails, the data do not fit, stages cannot be kept, or a step names layers that the network lacks.
+/// When dense training fails, the data do not fit, stages cannot be kept, or a step names layers that the network lacks.
 pub fn run(
     source: Source<'_>,
     procedure: &Procedure,
@@ -142,9 +146,20 @@ pub fn run(
         dense,
         path: Vec::new(),
         last: None,
+        diverged: None,
     };
     for step in &procedure.step {
-        step.run(&mut run)?;
+        match step.run(&mut run) {
+            Err(JobError::Training(error @ TrainingError::NotFinite { .. })) => {
+                run.job.say(&format!(
+                    "{}: {error}; the networks before it are what is chosen from",
+                    step.name()
+                ));
+                run.diverged = Some(step.name().into());
+                break;
+            }
+            done => done?,
+        }
     }
     run.finish()
 }
@@ -300,6 +315,7 @@ impl Run<'_, '_> {
             records,
             domains,
             log,
+            diverged: self.diverged,
         })
     }
 

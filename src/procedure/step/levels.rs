@@ -71,6 +71,10 @@ impl Levels {
 }
 
 impl Kind for Levels {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn run(&self, run: &mut Run<'_, '_>) -> Result<(), JobError> {
         let seed = run.job.source.seed;
         let options = QuantiseOptions {

@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 
 /// What a kind of step does.
 trait Kind {
+    /// Its name in logs and reports.
+    fn name(&self) -> &str;
+
     /// Takes the run a step further: networks are added to its path.
     fn run(&self, run: &mut Run<'_, '_>) -> Result<(), JobError>;
 
@@ -44,6 +47,12 @@ impl Step {
             Self::Levels(step) => step,
             Self::Shrink(step) => step,
         }
+    }
+
+    /// The step's name in logs and reports.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.kind().name()
     }
 
     pub(super) fn run(&self, run: &mut Run<'_, '_>) -> Result<(), JobError> {

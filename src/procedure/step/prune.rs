@@ -54,13 +54,16 @@ fn unstructured() -> Structure {
 const SALIENCY_BATCHES: usize = 200;
 
 impl Kind for Prune {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn run(&self, run: &mut Run<'_, '_>) -> Result<(), JobError> {
         let seed = run.job.source.seed;
         let options = PruneOptions {
             admm: self.admm.options(seed),
             retrain: self.retrain.retrain(seed),
         };
-        run.last = Some(options.retrain.fit);
         if let Some(density) = &self.density {
             let from = run.starts(1).remove(0);
             let keep = counts(&from.network, &from.stage.parameters, density, self.structure);
@@ -69,6 +72,7 @@ impl Kind for Prune {
                 .on(&from.network)
                 .prune(&self.name, &from.stage, &keep, &options)?;
             run.push(self.name.clone(), from.with(stage), Vec::new());
+            run.last = Some(options.retrain.fit);
         }
         for &weights in &self.weights {
             let name = format!("{}-{weights}", self.name);
@@ -87,6 +91,7 @@ impl Kind for Prune {
             }
             if let Some(point) = best {
                 run.push(name, point, Vec::new());
+                run.last = Some(options.retrain.fit);
             }
         }
         Ok(())

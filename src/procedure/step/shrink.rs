@@ -22,6 +22,10 @@ pub struct Shrink {
 }
 
 impl Kind for Shrink {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn run(&self, run: &mut Run<'_, '_>) -> Result<(), JobError> {
         let from = run.starts(1).remove(0);
         let (network, parameters) = run.job.on(&from.network).shrink(&from.stage.parameters)?;
