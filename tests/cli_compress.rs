@@ -261,3 +261,107 @@ fn wrong_procedures_are_refused_at_their_place() {
     assert_eq!(run.code, 2);
     insta::assert_snapshot!("no_such_procedure", in_directory(&run));
 }
+
+const PENALTIES: &str = r#"source = "made up for this test"
+max-drop = 20
+
+[[step]]
+kind = "reweight"
+name = "light"
+layers = ["fc1"]
+structure = { kind = "block", rows = 4, cols = 4 }
+lambda = [0.02, 0.5]
+rounds = 3
+round = { epochs = 2, rate = 3e-3 }
+retrain = { epochs = 1, rate = 3e-3 }
+
+[[step]]
+kind = "dynamic"
+name = "rising"
+structure = "filter"
+layers = ["fc1"]
+weights = [1000]
+rounds = 3
+rise = 5
+round = { epochs = 1, rate = 3e-3 }
+retrain = { epochs = 1, rate = 3e-3 }
+
+[[step]]
+kind = "prune"
+name = "blocks"
+weights = [600]
+structure = { kind = "block-row", cols = 3 }
+admm = { iterations = 2, epochs = 1, rate = 3e-3, rho = 1e-2, growth = 2 }
+retrain = { epochs = 1, rate = 3e-3 }
+"#;
+
+#[test]
+fn penalties_need_no_target_for_a_layer() {
+    let directory = place(WORKLOAD);
+    fs::write(directory.path().join("steps.toml"), PENALTIES).expect("a writable directory");
+    let run = with_threads(directory.path(), &compress("one", "c1"), "1");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let again = with_threads(directory.path(), &compress("two", "c2"), "2");
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert_eq!(
+        files(&directory.path().join("one")),
+        files(&directory.path().join("two"))
+    );
+    let steps = rows(&directory.path().join("one"), "steps.csv");
+    let of = |step: &str, layer: &str| -> u64 {
+        let row = steps.iter().find(|r| &r[1] == step && &r[2] == layer);
+        row.expect("a row of the layer")[4].parse().expect("a count")
+    };
+    // a larger parameter leaves fewer weights; layers that are not named keep theirs
+    let (light, heavy) = (of("light-0.02", "fc1"), of("light-0.5", "fc1"));
+    assert!(heavy < light && heavy > 0, "{heavy} of {light}");
+    assert_eq!(of("light-0.02", "conv"), 54);
+    assert!(of("rising-1000", "fc1") <= 1000);
+    let all: u64 = ["conv", "fc1", "fc2"].iter().map(|l| of("blocks-600", l)).sum();
+    assert!(all <= 600, "{all}");
+    // round by round, fewer groups are above the threshold, and what leaves comes to less
+    let rows = rows(&directory.path().join("one"), "admm.csv");
+    let column = |step: &str, column: usize| -> Vec<f64> {
+        let rows = rows.iter().filter(|r| &r[1] == step && &r[4] == "fc1");
+        rows.map(|r| r[column].parse().expect("a number")).collect()
+    };
+    let (kept, residual) = (column("light-0.5", 9), column("rising-1000", 7));
+    assert!(kept.len() == 3 && kept[2] < kept[0], "{kept:?}");
+    assert!(residual.len() == 3 && residual[2] < residual[0], "{residual:?}");
+}
+
+#[test]
+fn wrong_penalties_are_refused_at_their_place() {
+    let directory = place(WORKLOAD);
+    for (from, to, words) in [
+        ("[\"fc1\"]", "[\"fc9\"]", "fc9"),
+        ("[0.02, 0.5]", "[0]", "lambda"),
+        ("[0.02, 0.5]", "[]", "lambda"),
+        ("rows = 4, cols = 4", "rows = 400, cols = 4", "smaller blocks"),
+        ("\"filter\"", "\"balanced-rows\"", "no groups"),
+        (
+            "lambda =",
+            "weights = 9\ndensity = { fc1 = 0.5 }\nlambda =",
+            "not both",
+        ),
+        (
+            "lambda =",
+            "density = { fc1 = 0.5 }\nlambda =",
+            "leave `layers` out",
+        ),
+        ("rise = 5", "rise = 0", "rise"),
+        (
+            "{ kind = \"block-row\", cols = 3 }",
+            "\"balanced-rows\"",
+            "no groups",
+        ),
+    ] {
+        assert!(PENALTIES.contains(from), "{from}");
+        let text = PENALTIES.replacen(from, to, 1);
+        fs::write(directory.path().join("steps.toml"), text).expect("a writable directory");
+        let run = cosparse(directory.path(), &compress("out", "cache"));
+        assert_eq!(run.code, 2, "{to}: {}", run.stderr);
+        assert!(run.stderr.contains(words), "{to}: {}", run.stderr);
+        assert!(run.stderr.contains("steps.toml"), "{}", run.stderr);
+    }
+}

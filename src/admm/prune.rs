@@ -2,11 +2,12 @@
 
 use super::cut::{cut, train_survivors};
 use super::options::PruneOptions;
+use super::penalty::layers_of;
 use super::record::{Phase, Record};
 use super::saliency::fisher;
 use super::solve::{Assignment, Problem, Sets, solve, support};
 use crate::compression::structure::{Structure, Unstructured};
-use crate::compression::{Mask, TotalWeights};
+use crate::compression::{Mask, SharedBudget, TotalGroups, TotalWeights};
 use crate::network::Network;
 use crate::training::{FitOptions, Parameters, TrainingError, executor_for};
 
@@ -38,11 +39,11 @@ pub fn prune(
 }
 
 /// Prunes a network to a number of non-zeros over all layers: which layer gives up how many follows from
-/// v²·(F + 0.05·mean F) (see [`TotalWeights`]), and may change in every iteration. F starts from `batches` mini-batches
-/// and follows the W-steps.
+/// v²·(F + 0.05·mean F) (see [`TotalWeights`]; whole groups of a structure leave by [`TotalGroups`]), and may change in
+/// every iteration. F starts from `batches` mini-batches and follows the W-steps.
 ///
 /// # Errors
-/// As [`prune`].
+/// As [`prune`], and when the structure has no groups.
 #[allow(
     clippy::too_many_arguments,
     reason = "those of `prune`, and what saliency is measured on"
@@ -50,6 +51,7 @@ pub fn prune(
 pub fn prune_shared(
     network: &Network,
     parameters: Parameters,
+    structure: Structure,
     keep: usize,
     batches: usize,
     problem: &Problem<'_>,
@@ -66,6 +68,21 @@ pub fn prune_shared(
         problem,
         &options.admm.w_step,
     )?;
+    let budget: Box<dyn SharedBudget> = if structure == Structure::Unstructured {
+        Box::new(TotalWeights {
+            keep,
+            fisher,
+            decay: MEMORY,
+        })
+    } else {
+        let layers = layers_of(&parameters, &vec![Some(structure); weights.len()])?;
+        Box::new(TotalGroups {
+            keep,
+            partitions: layers.into_iter().map(|l| l.partition).collect(),
+            fisher,
+            decay: MEMORY,
+        })
+    };
     // sets of their own until the budget shares itself out, before the first projection
     let list = weights
         .into_iter()
@@ -74,14 +91,9 @@ pub fn prune_shared(
             set: Box::new(Unstructured { keep }),
         })
         .collect();
-    let budget = TotalWeights {
-        keep,
-        fisher,
-        decay: MEMORY,
-    };
     let sets = Sets {
         list,
-        budget: Some(Box::new(budget)),
+        budget: Some(budget),
     };
     prune_onto(network, parameters, sets, problem, options, step, tick)
 }

@@ -1,7 +1,7 @@
 //! A running job: its data, its seed, its finished stages, and what it tells on the way.
 
 use super::store::{Key, Stage, Store, StoreError, fingerprint};
-use crate::admm::{self, Problem, PruneOptions, QuantiseOptions, Record};
+use crate::admm::{self, DynamicOptions, Problem, PruneOptions, QuantiseOptions, Record, ReweightOptions};
 use crate::artefact::ArtefactError;
 use crate::compression::Mask;
 use crate::compression::precision::{Levels, Precision};
@@ -296,14 +296,52 @@ impl<'a> Job<'a> {
         &mut self,
         name: &str,
         from: &Stage,
+        structure: Structure,
         keep: usize,
         batches: usize,
         options: &PruneOptions,
     ) -> Result<Stage, JobError> {
-        let inputs = [bytes(options), bytes(&(keep, batches))];
+        let inputs = [bytes(options), bytes(&(structure, keep, batches))];
         self.pruned(name, from, &inputs, |network, problem, tick| {
             let from = from.parameters.clone();
-            admm::prune_shared(network, from, keep, batches, problem, options, name, tick)
+            admm::prune_shared(
+                network, from, structure, keep, batches, problem, options, name, tick,
+            )
+        })
+    }
+
+    /// Prunes by a reweighted penalty, cut, masked retraining.
+    pub(crate) fn reweight(
+        &mut self,
+        name: &str,
+        from: &Stage,
+        structures: &[Option<Structure>],
+        options: &ReweightOptions,
+    ) -> Result<Stage, JobError> {
+        let inputs = [bytes(options), bytes(&structures)];
+        self.pruned(name, from, &inputs, |network, problem, tick| {
+            let from = from.parameters.clone();
+            admm::reweight(network, from, structures, problem, options, name, tick)
+        })
+    }
+
+    /// Prunes by a penalty that rises on what exceeds a budget: its weights, and the mini-batches on which saliency is
+    /// measured first; cut, masked retraining.
+    pub(crate) fn dynamic(
+        &mut self,
+        name: &str,
+        from: &Stage,
+        structures: &[Option<Structure>],
+        budget: (usize, usize),
+        options: &DynamicOptions,
+    ) -> Result<Stage, JobError> {
+        let inputs = [bytes(options), bytes(&structures), bytes(&budget)];
+        let (keep, batches) = budget;
+        self.pruned(name, from, &inputs, |network, problem, tick| {
+            let from = from.parameters.clone();
+            admm::dynamic(
+                network, from, structures, keep, batches, problem, options, name, tick,
+            )
         })
     }
 

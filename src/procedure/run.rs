@@ -14,6 +14,7 @@ use crate::training::surgery;
 use crate::training::{
     FitOptions, Parameters, Role, TrainingError, activation_levels, evaluate, executor_for, measure_on_levels,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A network with its parameters.
@@ -118,7 +119,9 @@ pub(super) struct Run<'a, 'b> {
     dense: Point,
     pub(super) path: Vec<Node>,
     /// Retraining of the last pruning step, for the reference by magnitude.
-    pub(super) last: Option<FitOptions>,
+    last: Option<FitOptions>,
+    /// Where each pruned layer's zeros may stand, by its name.
+    structures: BTreeMap<String, Structure>,
     diverged: Option<String>,
 }
 
@@ -146,6 +149,7 @@ pub fn run(
         dense,
         path: Vec::new(),
         last: None,
+        structures: BTreeMap::new(),
         diverged: None,
     };
     for step in &procedure.step {
@@ -172,6 +176,17 @@ impl Run<'_, '_> {
             _ => self.procedure.max_drop,
         };
         self.dense.stage.validation - drop / 100.0
+    }
+
+    /// What the reference by magnitude shall be like: training as in this step, zeros where this step lets them stand,
+    /// one word for each layer with weights of the job's network; `None` where the step leaves a layer alone.
+    pub(super) fn refer(&mut self, training: FitOptions, structures: &[Option<Structure>]) {
+        self.last = Some(training);
+        for (layer, structure) in self.job.network.weighted().zip(structures) {
+            if let Some(structure) = structure {
+                self.structures.insert(layer.name.clone(), *structure);
+            }
+        }
     }
 
     /// Adds a network to the path.
@@ -238,7 +253,8 @@ impl Run<'_, '_> {
         Some(best)
     }
 
-    /// The same counts by magnitude on the dense network, trained as long as the last step: what ADMM must beat.
+    /// The same counts by magnitude on the dense network, in each layer's structure, trained as long as the last step:
+    /// what the procedure must beat.
     fn reference(&mut self, chosen: &Node) -> Result<Option<Node>, JobError> {
         let Some(options) = self.last else {
             return Ok(None);
@@ -257,7 +273,10 @@ impl Run<'_, '_> {
         let weights = parameters.list.iter_mut().filter(|p| p.role == Role::Weight);
         for (p, keep) in weights.zip(targets) {
             let (rows, cols) = p.matrix();
-            let set = Structure::Unstructured.set(p.tensor_shape(), keep);
+            let structure = self.structures.get(&p.layer).copied();
+            let set = structure
+                .unwrap_or(Structure::Unstructured)
+                .set(p.tensor_shape(), keep);
             let left = set.survivors(&p.values, &Mask::full(rows, cols));
             left.apply(&mut p.values);
             p.support = Some(left);

@@ -1,11 +1,16 @@
 //! The kinds of steps that a procedure has. A kind is a file here, and a line in each of the two lists below.
 
+mod dynamic;
+mod groups;
 mod levels;
 mod prune;
+mod reweight;
 mod shrink;
 
+pub use dynamic::Dynamic;
 pub use levels::Levels;
 pub use prune::Prune;
+pub use reweight::Reweight;
 pub use shrink::Shrink;
 
 use super::job::JobError;
@@ -34,6 +39,10 @@ pub enum Step {
     /// ADMM onto sparsity sets, the cut, and training of the survivors. Once, or progressively to smaller and smaller
     /// numbers of weights.
     Prune(Prune),
+    /// A reweighted penalty on weights or groups: how many stay in a layer emerges from one parameter.
+    Reweight(Reweight),
+    /// A penalty that rises on what a total over all layers leaves out.
+    Dynamic(Dynamic),
     /// ADMM onto levels on the survivors, then training of the biases.
     Levels(Levels),
     /// Dead filters and channels leave the network: what follows trains a smaller one.
@@ -44,6 +53,8 @@ impl Step {
     fn kind(&self) -> &dyn Kind {
         match self {
             Self::Prune(step) => step,
+            Self::Reweight(step) => step,
+            Self::Dynamic(step) => step,
             Self::Levels(step) => step,
             Self::Shrink(step) => step,
         }

@@ -1,6 +1,6 @@
 //! Pruning steps.
 
-use super::{Kind, Place};
+use super::{Kind, Place, groups};
 use crate::admm::PruneOptions;
 use crate::compression::structure::{Structure, TensorShape};
 use crate::compression::weights_kept;
@@ -29,7 +29,7 @@ pub struct Prune {
     /// Weights over all layers, one partial pruning each; which layer keeps how many follows from their saliency
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weights: Vec<NonZeroUsize>,
-    /// Where zeros may stand, with `density`
+    /// Where zeros may stand; with `weights` a structure of whole groups
     #[serde(default = "unstructured")]
     pub structure: Structure,
     /// From how many of the last partial prunings each next one is tried; the best is kept
@@ -51,7 +51,7 @@ fn unstructured() -> Structure {
 }
 
 /// Mini-batches on which saliency is measured.
-const SALIENCY_BATCHES: usize = 200;
+pub(super) const SALIENCY_BATCHES: usize = 200;
 
 impl Kind for Prune {
     fn name(&self) -> &str {
@@ -71,8 +71,11 @@ impl Kind for Prune {
                 .job
                 .on(&from.network)
                 .prune(&self.name, &from.stage, &keep, &options)?;
+            let named = from.network.weighted().map(|l| density.contains_key(&l.name));
+            let structures: Vec<Option<Structure>> =
+                named.map(|named| named.then_some(self.structure)).collect();
+            run.refer(options.retrain.fit, &structures);
             run.push(self.name.clone(), from.with(stage), Vec::new());
-            run.last = Some(options.retrain.fit);
         }
         for &weights in &self.weights {
             let name = format!("{}-{weights}", self.name);
@@ -81,6 +84,7 @@ impl Kind for Prune {
                 let stage = run.job.on(&from.network).prune_shared(
                     &name,
                     &from.stage,
+                    self.structure,
                     weights.get(),
                     SALIENCY_BATCHES,
                     &options,
@@ -90,8 +94,11 @@ impl Kind for Prune {
                 }
             }
             if let Some(point) = best {
+                run.refer(
+                    options.retrain.fit,
+                    &vec![Some(self.structure); point.network.weighted().count()],
+                );
                 run.push(name, point, Vec::new());
-                run.last = Some(options.retrain.fit);
             }
         }
         Ok(())
@@ -105,6 +112,9 @@ impl Kind for Prune {
                 "a `prune` step takes either `density` per layer or `weights` over all layers",
                 "give one of the two",
             ));
+        }
+        if self.density.is_none() && self.structure != Structure::Unstructured {
+            faults.extend(groups::faults(at, &[], self.structure));
         }
         for (layer, &density) in self.density.iter().flatten() {
             let path = ["density", layer.as_str()];
