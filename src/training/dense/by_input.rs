@@ -23,7 +23,7 @@ impl ByInput {
     /// [`TrainingError::Unsupported`] for a network with two inputs.
     pub(crate) fn new(network: &Network) -> Result<Self, TrainingError> {
         Ok(Self {
-            engine: Engine::new(network, true)?,
+            engine: Engine::new(network, true, &[])?,
             unused: Vec::new(),
         })
     }
@@ -48,6 +48,7 @@ impl ByInput {
             });
         }
         let values: Vec<&[f32]> = parameters.list.iter().map(|p| p.values.as_slice()).collect();
+        self.engine.revise();
         self.engine.forward(&values, inputs, samples, false, 0)?;
         let (outputs, d_outputs) = self.engine.output_and_gradient();
         slopes(outputs, d_outputs);

@@ -4,6 +4,7 @@ use super::float::Float;
 use super::ops::{Given, Pass};
 use super::plan::{Node, Plan};
 use super::scratch::Scratch;
+use crate::compression::Mask;
 use crate::network::Network;
 use crate::training::TrainingError;
 use rayon::prelude::*;
@@ -23,12 +24,19 @@ pub(super) struct Engine<T> {
     training: bool,
     /// The node that a pass in pieces goes on with.
     next: usize,
+    /// How often the parameters' values have changed.
+    revision: u64,
 }
 
 impl<T: Float> Engine<T> {
     /// Buffers are made when the first batch comes; `derive_input` asks for the derivative by the input as well.
-    pub(super) fn new(network: &Network, derive_input: bool) -> Result<Self, TrainingError> {
-        let plan = Plan::new(network, derive_input)?;
+    /// `supports` holds one place for each parameter, or none at all: weights outside a support are taken for zero.
+    pub(super) fn new(
+        network: &Network,
+        derive_input: bool,
+        supports: &[Option<&Mask>],
+    ) -> Result<Self, TrainingError> {
+        let plan = Plan::new(network, derive_input, supports)?;
         let empty = vec![Vec::new(); plan.buffers.len()];
         let spares = plan
             .nodes
@@ -44,7 +52,13 @@ impl<T: Float> Engine<T> {
             samples: 0,
             training: false,
             next: 0,
+            revision: 0,
         })
+    }
+
+    /// Says that the parameters' values have changed since the last pass. One in training mode needs no such word.
+    pub(super) fn revise(&mut self) {
+        self.revision = self.revision.wrapping_add(1);
     }
 
     /// Elements of one input sample.
@@ -66,6 +80,9 @@ impl<T: Float> Engine<T> {
         training: bool,
         seed: u64,
     ) -> Result<&[T], TrainingError> {
+        if training {
+            self.revise();
+        }
         self.begin(inputs, samples);
         self.training = training;
         self.advance(parameters, self.plan.nodes.len(), training, seed)?;
@@ -129,6 +146,7 @@ impl<T: Float> Engine<T> {
             samples: self.samples,
             training,
             seed,
+            revision: self.revision,
             scratch: &self.scratch,
         };
         for node in &mut self.plan.nodes[from..end] {
@@ -166,6 +184,7 @@ impl<T: Float> Engine<T> {
             samples: self.samples,
             training: self.training,
             seed,
+            revision: self.revision,
             scratch: &self.scratch,
         };
         let buffers = &self.plan.buffers;

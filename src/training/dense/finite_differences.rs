@@ -6,6 +6,7 @@
 //! derivative to compare; at most one position in ten may be such.
 
 use super::engine::Engine;
+use crate::compression::Mask;
 use crate::network::op::{Activation, Conv2d, Padding, Pool, PoolKind};
 use crate::network::{Network, NetworkBuilder, Op, Shape};
 use crate::training::parameters::specifications_of;
@@ -73,7 +74,20 @@ fn check(
     most: usize,
     derive_input: bool,
 ) -> Result<(), TestCaseError> {
-    let mut engine = Engine::<f64>::new(network, derive_input).expect("the network has one input");
+    check_live(network, inputs, samples, seed, most, derive_input, &[])
+}
+
+/// The same with supports. A weight in a dead row or column changes nothing, and its derivative is zero.
+fn check_live(
+    network: &Network,
+    inputs: &[f64],
+    samples: usize,
+    seed: u64,
+    most: usize,
+    derive_input: bool,
+    supports: &[Option<&Mask>],
+) -> Result<(), TestCaseError> {
+    let mut engine = Engine::<f64>::new(network, derive_input, supports).expect("the network has one input");
     let mut parameters = parameters(network, seed);
     let mut inputs = inputs.to_vec();
     let weights = values(seed ^ 0x55, samples * engine.output_len());
@@ -182,6 +196,16 @@ prop_compose! {
     }
 }
 
+/// A support without the rows and columns whose bits are set.
+fn crossed([rows, columns]: [usize; 2], dead: [u16; 2]) -> Mask {
+    let mut mask = Mask::empty(rows, columns);
+    let alive = |i: usize, dead: u16| dead >> (i % 16) & 1 == 0;
+    (0..rows * columns)
+        .filter(|i| alive(i / columns, dead[0]) && alive(i % columns, dead[1]))
+        .for_each(|i| mask.set(i, true));
+    mask
+}
+
 /// Convolution as it is defined, on plain `C × H × W` maps.
 fn convolve(
     conv: &Conv2d,
@@ -237,7 +261,7 @@ proptest! {
         let output = network.layer(network.output()).output.clone();
         let parameters = parameters(&network, u64::from(seed));
         let inputs = values(u64::from(seed), samples * shape.iter().product::<usize>());
-        let mut engine = Engine::<f64>::new(&network, false).expect("one input");
+        let mut engine = Engine::<f64>::new(&network, false, &[]).expect("one input");
         let lent: Vec<&[f64]> = parameters.iter().map(Vec::as_slice).collect();
         let got = engine.forward(&lent, &inputs, samples, false, 0).expect("the inputs fit").to_vec();
         let mut want = Vec::new();
@@ -253,6 +277,44 @@ proptest! {
     #[test]
     fn convolution((conv, shape) in any_convolution(), samples in 1..4usize, seed: u32) {
         check_single(Op::Conv2d(conv), &shape, samples, u64::from(seed))?;
+    }
+
+    /// Wide convolutions take another path than narrow ones, and so do pruned ones: here by the definition, with
+    /// weights outside the support zero, and by differences.
+    #[test]
+    fn convolution_with_a_support(
+        (mut conv, shape) in any_convolution(), wide: bool, dead in any::<[u16; 2]>(), samples in 1..10usize, seed: u32,
+    ) {
+        conv.out_channels *= if wide { 16 } else { 1 };
+        let network = single(Op::Conv2d(conv), &[&shape]);
+        let matrix = [conv.out_channels, shape[0] / conv.groups * conv.kernel[0] * conv.kernel[1]];
+        let mask = crossed(matrix, dead);
+        let supports = [Some(&mask)];
+        let inputs = values(u64::from(seed), samples * shape.iter().product::<usize>());
+        check_live(&network, &inputs, samples, u64::from(seed), 16, true, &supports)?;
+        let mut parameters = parameters(&network, u64::from(seed));
+        (0..mask.len()).filter(|&i| !mask.get(i)).for_each(|i| parameters[0][i] = 0.0);
+        let mut engine = Engine::<f64>::new(&network, false, &supports).expect("one input");
+        let lent: Vec<&[f64]> = parameters.iter().map(Vec::as_slice).collect();
+        let got = engine.forward(&lent, &inputs, samples, false, 0).expect("the inputs fit").to_vec();
+        let output = network.layer(network.output()).output.clone();
+        let maps = inputs.chunks_exact(shape.iter().product());
+        let want = maps.flat_map(|map| convolve(&conv, map, &shape, &parameters[0], parameters.get(1), &output.0));
+        for (i, (a, b)) in got.iter().zip(want).enumerate() {
+            prop_assert!((a - b).abs() < 1e-12, "output {i}: {a}, by definition {b}");
+        }
+    }
+
+    #[test]
+    fn linear_with_a_support(
+        lead in prop::collection::vec(1..4usize, 0..3), k in 1..9usize, out_features in 1..9usize, bias: bool,
+        dead in any::<[u16; 2]>(), samples in 1..5usize, seed: u32,
+    ) {
+        let shape = [lead, vec![k]].concat();
+        let network = single(Op::Linear { out_features, bias }, &[&shape]);
+        let mask = crossed([out_features, k], dead);
+        let inputs = values(u64::from(seed), samples * shape.iter().product::<usize>());
+        check_live(&network, &inputs, samples, u64::from(seed), 24, true, &[Some(&mask)])?;
     }
 
     #[test]
@@ -335,7 +397,7 @@ proptest! {
             .collect();
         check(&network, &inputs, samples, u64::from(seed), 16, false)?;
         // with other values in the padding's row of the table the outputs are the same
-        let mut engine = Engine::<f64>::new(&network, false).expect("one input");
+        let mut engine = Engine::<f64>::new(&network, false, &[]).expect("one input");
         let mut parameters = parameters(&network, u64::from(seed));
         let run = |engine: &mut Engine<f64>, parameters: &[Vec<f64>]| {
             let lent: Vec<&[f64]> = parameters.iter().map(Vec::as_slice).collect();
@@ -411,7 +473,7 @@ fn masks_leave_padding_out() {
     builder.layer("portion", Op::MaskedSoftmax { scale: 2.0 }, &["rows", "tokens"]);
     builder.layer("mean", Op::MaskedMean, &["portion", "tokens"]);
     let network = builder.build().expect("the shapes fit");
-    let mut engine = Engine::<f64>::new(&network, false).expect("one input");
+    let mut engine = Engine::<f64>::new(&network, false, &[]).expect("one input");
     let mut rows = vec![9.0; 18];
     rows[12..15].copy_from_slice(&[2f64.ln(), 6f64.ln(), 50.0]);
     rows[15..18].copy_from_slice(&[6f64.ln(), 6f64.ln(), f64::INFINITY]);
@@ -558,7 +620,7 @@ fn evaluation_uses_running_statistics() {
         .layer("drop", Op::Dropout { rate: 0.5 }, &["norm"])
         .build()
         .expect("a network");
-    let mut engine = Engine::<f64>::new(&network, false).expect("one input");
+    let mut engine = Engine::<f64>::new(&network, false, &[]).expect("one input");
     let parameters = [[2.0, 1.0], [0.5, 0.0], [1.0, 3.0], [4.0, 1.0]];
     let lent: Vec<&[f64]> = parameters.iter().map(<[f64; 2]>::as_slice).collect();
     let out = engine
@@ -573,7 +635,7 @@ fn evaluation_uses_running_statistics() {
 #[test]
 fn dropout_keeps_the_mean() {
     let network = single(Op::Dropout { rate: 0.25 }, &[&[1000]]);
-    let mut engine = Engine::<f64>::new(&network, false).expect("one input");
+    let mut engine = Engine::<f64>::new(&network, false, &[]).expect("one input");
     let ones = vec![1.0; 20_000];
     let first = engine.forward(&[], &ones, 20, true, 1).expect("it fits").to_vec();
     let dropped = first.iter().filter(|&&v| v == 0.0).count() as f64 / 20_000.0;
@@ -602,7 +664,7 @@ fn a_token_outside_the_table_is_refused() {
         },
         &[&[2]],
     );
-    let mut engine = Engine::<f32>::new(&network, false).expect("one input");
+    let mut engine = Engine::<f32>::new(&network, false, &[]).expect("one input");
     let parameters = Parameters::init(&network, 1);
     let lent: Vec<&[f32]> = parameters.list.iter().map(|p| p.values.as_slice()).collect();
     for bad in [3.0, -1.0, 0.5, f32::NAN] {

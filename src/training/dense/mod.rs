@@ -8,14 +8,18 @@ mod engine;
 #[cfg(test)]
 mod finite_differences;
 mod float;
+mod live;
 mod matmul;
 mod ops;
 mod plan;
 mod scratch;
+mod special;
+mod tile;
 
 use super::executor::{Executor, Slopes, Step, TrainingError};
 use super::loss::loss_and_gradient;
 use super::parameters::{Parameters, Role, specifications_of};
+use crate::compression::Mask;
 use crate::network::Network;
 pub(crate) use by_input::ByInput;
 use engine::Engine;
@@ -59,7 +63,6 @@ impl DenseExecutor {
     /// [`TrainingError::Parameter`] when a parameter is missing, out of order or of another shape;
     /// [`TrainingError::Unsupported`] for a network with two inputs.
     pub fn new(network: &Network, mut parameters: Parameters) -> Result<Self, TrainingError> {
-        let engine = Engine::new(network, false)?;
         let wanted = specifications_of(network);
         for (i, want) in wanted.iter().enumerate() {
             let fail = |message: String| TrainingError::Parameter {
@@ -103,8 +106,9 @@ impl DenseExecutor {
             dead.iter().for_each(|&i| p.values[i as usize] = 0.0);
             outside.push(dead);
         }
+        let supports: Vec<Option<&Mask>> = parameters.list.iter().map(|p| p.support.as_ref()).collect();
         Ok(Self {
-            engine,
+            engine: Engine::new(network, false, &supports)?,
             network: network.clone(),
             by_input: None,
             parameters,
@@ -211,6 +215,7 @@ impl Executor for DenseExecutor {
     }
 
     fn parameters_mut(&mut self) -> &mut Parameters {
+        self.engine.revise();
         &mut self.parameters
     }
 

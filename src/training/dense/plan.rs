@@ -5,8 +5,11 @@
 //! what they are given. Where a reader wants the other order, a permutation is inserted, once per tensor.
 
 use super::float::Float;
+use super::live::Live;
 use super::ops;
 use super::ops::Operator;
+use crate::compression::Mask;
+use crate::network::op::Conv2d;
 use crate::network::{Layer, Network, Op};
 use crate::training::TrainingError;
 use std::ops::Range;
@@ -63,8 +66,13 @@ struct Tensor {
 }
 
 impl<T: Float> Plan<T> {
-    /// A plan; `derive_input` asks for the derivative by the input as well.
-    pub(super) fn new(network: &Network, derive_input: bool) -> Result<Self, TrainingError> {
+    /// A plan; `derive_input` asks for the derivative by the input as well. `supports` holds one place for each
+    /// parameter, or none at all.
+    pub(super) fn new(
+        network: &Network,
+        derive_input: bool,
+        supports: &[Option<&Mask>],
+    ) -> Result<Self, TrainingError> {
         let mut plan = Self {
             nodes: Vec::new(),
             buffers: Vec::new(),
@@ -124,7 +132,9 @@ impl<T: Float> Plan<T> {
                 };
                 continue;
             }
-            let op = operator(layer, place, &shapes, layout).ok_or_else(|| fail("its shapes do not fit"))?;
+            let support = supports.get(range.start).copied().flatten().filter(|_| count > 0);
+            let op = operator(layer, place, &shapes, layout, support)
+                .ok_or_else(|| fail("its shapes do not fit"))?;
             if layer.nest.is_some() {
                 plan.operands.push((layer.name.clone(), inputs[0]));
             }
@@ -218,12 +228,32 @@ impl Tensor {
     }
 }
 
+/// A convolution with its live rows and columns alone, where windows need not be copied or few of them are left.
+fn convolution<T: Float>(
+    conv: Conv2d,
+    input: &[usize],
+    output: &[usize],
+    support: Option<&Mask>,
+) -> Box<dyn Operator<T>> {
+    let columns = input[0] / conv.groups * conv.kernel[0] * conv.kernel[1];
+    let matrix = [conv.out_channels, columns];
+    let live = support.map(|s| Live::of(s, matrix, conv.groups));
+    let smaller = |s: &Mask| live.as_ref().is_some_and(|live| live.is_smaller(s, s.len()));
+    if ops::Direct::<T>::suits(&conv) || support.is_some_and(smaller) {
+        let live = live.unwrap_or_else(|| Live::all(matrix, conv.groups));
+        Box::new(ops::Direct::new(conv, input, output, &live))
+    } else {
+        Box::new(ops::Conv::new(conv, input, output))
+    }
+}
+
 /// The operator of a layer, `None` when its shapes lack an axis (which a built network rules out).
 fn operator<T: Float>(
     layer: &Layer,
     place: usize,
     inputs: &[&[usize]],
     layout: Layout,
+    support: Option<&Mask>,
 ) -> Option<Box<dyn Operator<T>>> {
     let (input, output) = (*inputs.first()?, layer.output.0.as_slice());
     let last = *input.last()?;
@@ -232,11 +262,20 @@ fn operator<T: Float>(
         Op::Conv2d(c) if c.groups > 1 && c.groups == input[0] && c.out_channels == input[0] => {
             Box::new(ops::Depthwise::new(*c, input, output))
         }
-        Op::Conv2d(c) => Box::new(ops::Conv::new(*c, input, output)),
-        Op::Linear { out_features, .. } => Box::new(ops::Linear {
-            features: last,
-            out_features: *out_features,
-        }),
+        Op::Conv2d(c) => convolution(*c, input, output, support),
+        Op::Linear { out_features, .. } => {
+            let matrix = [*out_features, last];
+            let live = support
+                .map(|s| (Live::of(s, matrix, 1), s))
+                .filter(|(live, s)| live.is_smaller(s, out_features * last));
+            match live {
+                Some((mut live, _)) => Box::new(ops::LiveLinear::new(matrix, live.groups.remove(0))),
+                None => Box::new(ops::Linear {
+                    features: last,
+                    out_features: *out_features,
+                }),
+            }
+        }
         Op::MatMul { transpose_b } => {
             let m = input[input.len().checked_sub(2)?];
             Box::new(ops::Product {

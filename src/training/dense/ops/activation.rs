@@ -47,16 +47,6 @@ fn sigmoid<T: Float>(x: T) -> T {
     T::ONE / (T::ONE + (-x).exp())
 }
 
-/// Φ(x), the normal distribution function.
-fn normal<T: Float>(x: T) -> T {
-    T::of(0.5 * (1.0 + statrs::function::erf::erf(x.f64() * std::f64::consts::FRAC_1_SQRT_2)))
-}
-
-/// φ(x), the normal density.
-fn density<T: Float>(x: T) -> T {
-    T::of(0.398_942_280_401_432_7) * (T::of(-0.5) * x * x).exp()
-}
-
 impl<T: Float> Operator<T> for Activate {
     fn forward(
         &mut self,
@@ -91,7 +81,12 @@ impl<T: Float> Operator<T> for Activate {
                     },
                 );
             }
-            Activation::Gelu => map(x, output, |x| x * normal(x)),
+            Activation::Gelu => map(
+                x,
+                output,
+                #[inline(always)]
+                |x| x * x.normal()[0],
+            ),
             Activation::Silu => map(x, output, |x| x * sigmoid(x)),
             Activation::Sigmoid => map(x, output, sigmoid),
             Activation::Tanh => map(x, output, T::tanh),
@@ -128,7 +123,16 @@ impl<T: Float> Operator<T> for Activate {
                     move |x| if x > T::ZERO && x < six { T::ONE } else { T::ZERO },
                 );
             }
-            Activation::Gelu => chain(x, g, d_input, |x| normal(x) + x * density(x)),
+            Activation::Gelu => chain(
+                x,
+                g,
+                d_input,
+                #[inline(always)]
+                |x| {
+                    let [distribution, density] = x.normal();
+                    distribution + x * density
+                },
+            ),
             Activation::Silu => chain(x, g, d_input, |x| {
                 let s = sigmoid(x);
                 s * (T::ONE + x * (T::ONE - s))

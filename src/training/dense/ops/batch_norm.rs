@@ -1,6 +1,6 @@
 //! Batch normalisation over channels that stand last: batch statistics while training, running ones otherwise.
 
-use super::{Given, Operator, Pass, share, sum_parts, vectorised};
+use super::{Given, Operator, Pass, share, vectorised};
 use crate::training::dense::float::Float;
 use rayon::prelude::*;
 
@@ -38,23 +38,50 @@ impl<T: Float> BatchNorm<T> {
     }
 }
 
-/// Sums `term(sum, row index range)` over fixed shares of `rows`, in order.
+/// Elements of a stretch: whole rows, enough of them that loops over few channels are long.
+fn stretch(channels: usize) -> usize {
+    channels * 256usize.div_ceil(channels)
+}
+
+/// One value a channel, repeated over a stretch.
+fn repeated<T: Float>(values: &[T]) -> Vec<T> {
+    values
+        .iter()
+        .copied()
+        .cycle()
+        .take(stretch(values.len()))
+        .collect()
+}
+
+/// Sums over fixed shares of the rows, in order: `term(sums, elements)` adds a share's elements, one stretch above
+/// another, to as many stretches as `sums` has channels' sums.
 fn sum_rows<T: Float>(
-    rows: usize,
-    sum: &mut [T],
+    [rows, channels]: [usize; 2],
+    sums: &mut [T],
     parts: &mut Vec<T>,
     term: impl Fn(&mut [T], std::ops::Range<usize>) + Sync,
 ) {
     let chunk = share(rows, TASKS, 1);
-    parts.resize(rows.div_ceil(chunk) * sum.len(), T::ZERO);
-    parts.par_chunks_mut(sum.len()).enumerate().for_each(|(i, part)| {
+    let len = sums.len() / channels * stretch(channels);
+    parts.resize(rows.div_ceil(chunk) * len, T::ZERO);
+    parts.par_chunks_mut(len).enumerate().for_each(|(i, part)| {
         part.fill(T::ZERO);
         vectorised(
             #[inline(always)]
-            || term(part, i * chunk..((i + 1) * chunk).min(rows)),
+            || {
+                term(part, i * chunk * channels..((i + 1) * chunk).min(rows) * channels);
+            },
         );
     });
-    sum_parts(sum, parts);
+    sums.fill(T::ZERO);
+    for part in parts.chunks_exact(len) {
+        let stretches = part.chunks_exact(stretch(channels));
+        for (sums, stretch) in sums.chunks_exact_mut(channels).zip(stretches) {
+            stretch
+                .chunks_exact(channels)
+                .for_each(|row| super::add_to(sums, row));
+        }
+    }
 }
 
 impl<T: Float> Operator<T> for BatchNorm<T> {
@@ -69,16 +96,16 @@ impl<T: Float> Operator<T> for BatchNorm<T> {
         let rows = x.len() / c;
         if pass.training {
             let count = T::of(rows as f64);
-            sum_rows(rows, &mut self.mean, &mut self.parts, |sum, rows| {
-                for row in x[rows.start * c..rows.end * c].chunks_exact(c) {
-                    super::add_to(sum, row);
-                }
+            sum_rows([rows, c], &mut self.mean, &mut self.parts, |sum, range| {
+                x[range]
+                    .chunks(sum.len())
+                    .for_each(|stretch| super::add_to(sum, stretch));
             });
             self.mean.iter_mut().for_each(|m| *m = *m / count);
-            let mean = &self.mean;
-            sum_rows(rows, &mut self.variance, &mut self.parts, |sum, rows| {
-                for row in x[rows.start * c..rows.end * c].chunks_exact(c) {
-                    for ((s, &x), &m) in sum.iter_mut().zip(row).zip(mean) {
+            let mean = repeated(&self.mean);
+            sum_rows([rows, c], &mut self.variance, &mut self.parts, |sum, range| {
+                for stretch in x[range].chunks(sum.len()) {
+                    for ((s, &x), &m) in sum.iter_mut().zip(stretch).zip(&mean) {
                         *s += (x - m) * (x - m);
                     }
                 }
@@ -106,6 +133,7 @@ impl<T: Float> Operator<T> for BatchNorm<T> {
             .zip(parameters[1])
             .map(|((&s, &m), &b)| b - s * m)
             .collect();
+        let (scale, shift) = (repeated(&scale), repeated(&shift));
         let chunk = share(rows, TASKS, 1) * c;
         output
             .par_chunks_mut(chunk)
@@ -114,7 +142,8 @@ impl<T: Float> Operator<T> for BatchNorm<T> {
                 vectorised(
                     #[inline(always)]
                     || {
-                        for (output, x) in output.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+                        let len = scale.len();
+                        for (output, x) in output.chunks_mut(len).zip(x.chunks(len)) {
                             for (((o, &x), &s), &b) in output.iter_mut().zip(x).zip(&scale).zip(&shift) {
                                 *o = x * s + b;
                             }
@@ -140,16 +169,15 @@ impl<T: Float> Operator<T> for BatchNorm<T> {
             (given.parameters[2], given.parameters[3])
         };
         let inverse = self.scales(variance);
+        let wide = repeated(mean);
         // Σ g and Σ g·x̂, side by side
         let mut sums = vec![T::ZERO; 2 * c];
-        sum_rows(rows, &mut sums, &mut self.parts, |sum, rows| {
-            let (plain, weighted) = sum.split_at_mut(c);
-            for (x, g) in x[rows.start * c..rows.end * c]
-                .chunks_exact(c)
-                .zip(g[rows.start * c..rows.end * c].chunks_exact(c))
-            {
+        sum_rows([rows, c], &mut sums, &mut self.parts, |sum, range| {
+            let len = wide.len();
+            let (plain, weighted) = sum.split_at_mut(len);
+            for (x, g) in x[range.clone()].chunks(len).zip(g[range].chunks(len)) {
                 super::add_to(plain, g);
-                for (((s, &x), &g), &m) in weighted.iter_mut().zip(x).zip(g).zip(mean) {
+                for (((s, &x), &g), &m) in weighted.iter_mut().zip(x).zip(g).zip(&wide) {
                     *s += g * (x - m);
                 }
             }
@@ -173,6 +201,7 @@ impl<T: Float> Operator<T> for BatchNorm<T> {
         let k: Vec<T> = (0..c)
             .map(|j| -(a[j] * d_shift[j] / count) - b[j] * mean[j])
             .collect();
+        let [a, b, k] = [a, b, k].map(|v| repeated(&v));
         let chunk = share(rows, TASKS, 1) * c;
         d_input
             .par_chunks_mut(chunk)
@@ -182,13 +211,11 @@ impl<T: Float> Operator<T> for BatchNorm<T> {
                 vectorised(
                     #[inline(always)]
                     || {
-                        for ((d, x), g) in d
-                            .chunks_exact_mut(c)
-                            .zip(x.chunks_exact(c))
-                            .zip(g.chunks_exact(c))
-                        {
-                            for (j, d) in d.iter_mut().enumerate() {
-                                *d = a[j] * g[j] + b[j] * x[j] + k[j];
+                        let len = a.len();
+                        for ((d, x), g) in d.chunks_mut(len).zip(x.chunks(len)).zip(g.chunks(len)) {
+                            let factors = a.iter().zip(&b).zip(&k);
+                            for (((d, &x), &g), ((&a, &b), &k)) in d.iter_mut().zip(x).zip(g).zip(factors) {
+                                *d = a * g + b * x + k;
                             }
                         }
                     },

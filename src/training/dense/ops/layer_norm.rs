@@ -28,8 +28,24 @@ impl<T: Float> LayerNorm<T> {
     }
 }
 
-fn sum<T: Float>(values: impl Iterator<Item = T>) -> T {
-    values.fold(T::ZERO, |a, b| a + b)
+/// Partial sums side by side.
+const LANES: usize = 16;
+
+/// Σ term(a, b, c) over three rows of the same length, in an order of its own that vectors can follow.
+#[inline(always)]
+fn sum<T: Float>([a, b, c]: [&[T]; 3], term: impl Fn(T, T, T) -> T) -> T {
+    let mut lanes = [T::ZERO; LANES];
+    let ((a, a_rest), (b, b_rest), (c, c_rest)) = (a.as_chunks(), b.as_chunks(), c.as_chunks());
+    for ((a, b), c) in a.iter().zip(b).zip(c) {
+        let (a, b, c): (&[T; LANES], &[T; LANES], &[T; LANES]) = (a, b, c);
+        for l in 0..LANES {
+            lanes[l] += term(a[l], b[l], c[l]);
+        }
+    }
+    for (lane, ((&a, &b), &c)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest).zip(c_rest)) {
+        *lane += term(a, b, c);
+    }
+    lanes.into_iter().fold(T::ZERO, |sum, lane| sum + lane)
 }
 
 impl<T: Float> Operator<T> for LayerNorm<T> {
@@ -55,8 +71,16 @@ impl<T: Float> Operator<T> for LayerNorm<T> {
                 || {
                     for ((output, x), row) in output.chunks_exact_mut(c).zip(input.chunks_exact(c)).zip(rows)
                     {
-                        let mean = sum(x.iter().copied()) / count;
-                        let variance = sum(x.iter().map(|&x| (x - mean) * (x - mean))) / count;
+                        let mean = sum(
+                            [x; 3],
+                            #[inline(always)]
+                            |x, _, _| x,
+                        ) / count;
+                        let variance = sum(
+                            [x; 3],
+                            #[inline(always)]
+                            |x, _, _| (x - mean) * (x - mean),
+                        ) / count;
                         let inverse = T::ONE / (variance + eps).sqrt();
                         *row = [mean, inverse];
                         for (((o, &x), &g), &b) in output.iter_mut().zip(x).zip(gain).zip(shift) {
@@ -122,13 +146,16 @@ impl<T: Float> Operator<T> for LayerNorm<T> {
                             .zip(rows)
                             .zip(d.chunks_exact_mut(c))
                         {
-                            let plain = sum(g.iter().zip(gain).map(|(&g, &w)| g * w)) / count;
-                            let along = sum(g
-                                .iter()
-                                .zip(gain)
-                                .zip(x)
-                                .map(|((&g, &w), &x)| g * w * (x - mean) * inverse))
-                                / count;
+                            let plain = sum(
+                                [g, gain, x],
+                                #[inline(always)]
+                                |g, w, _| g * w,
+                            ) / count;
+                            let along = sum(
+                                [g, gain, x],
+                                #[inline(always)]
+                                |g, w, x| g * w * (x - mean) * inverse,
+                            ) / count;
                             for (((d, &x), &g), &w) in d.iter_mut().zip(x).zip(g).zip(gain) {
                                 *d = inverse * (g * w - plain - (x - mean) * inverse * along);
                             }

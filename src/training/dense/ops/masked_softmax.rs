@@ -1,6 +1,6 @@
 //! Softmax of scaled scores over the keys that are not padding.
 
-use super::{Given, Operator, Pass};
+use super::{Given, Operator, Pass, vectorised};
 use crate::training::dense::float::Float;
 use rayon::prelude::*;
 
@@ -86,15 +86,15 @@ fn row<T: Float>(input: &[T], tokens: &[T], scale: T, output: &mut [T]) {
         output.fill(T::ZERO);
         return;
     };
-    let mut sum = T::ZERO;
-    for ((o, &x), &t) in output.iter_mut().zip(input).zip(tokens) {
-        *o = if live(t) {
-            ((x - top) * scale).exp()
-        } else {
-            T::ZERO
-        };
-        sum += *o;
-    }
-    let inverse = T::ONE / sum;
-    output.iter_mut().for_each(|o| *o = *o * inverse);
+    vectorised(
+        #[inline(always)]
+        || {
+            for ((o, &x), &t) in output.iter_mut().zip(input).zip(tokens) {
+                let power = ((x - top) * scale).plain_exp();
+                *o = if live(t) { power } else { T::ZERO };
+            }
+            let inverse = T::ONE / output.iter().fold(T::ZERO, |sum, &o| sum + o);
+            output.iter_mut().for_each(|o| *o = *o * inverse);
+        },
+    );
 }

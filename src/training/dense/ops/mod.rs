@@ -6,12 +6,14 @@ mod batch_norm;
 mod concat;
 mod conv;
 mod depthwise;
+mod direct;
 mod dropout;
 mod embedding;
 mod global_average;
 mod heads;
 mod layer_norm;
 mod linear;
+mod live_linear;
 mod masked_mean;
 mod masked_softmax;
 mod permute;
@@ -26,12 +28,14 @@ pub(super) use batch_norm::BatchNorm;
 pub(super) use concat::Concat;
 pub(super) use conv::Conv;
 pub(super) use depthwise::Depthwise;
+pub(super) use direct::Direct;
 pub(super) use dropout::Dropout;
 pub(super) use embedding::Embedding;
 pub(super) use global_average::GlobalAverage;
 pub(super) use heads::Heads;
 pub(super) use layer_norm::LayerNorm;
 pub(super) use linear::Linear;
+pub(super) use live_linear::LiveLinear;
 pub(super) use masked_mean::MaskedMean;
 pub(super) use masked_softmax::MaskedSoftmax;
 pub(super) use permute::Permute;
@@ -51,6 +55,8 @@ pub(super) struct Pass<'a, T> {
     pub(super) training: bool,
     /// Seeds dropout.
     pub(super) seed: u64,
+    /// Changes whenever the parameters' values do: weights packed for another revision are packed again.
+    pub(super) revision: u64,
     /// Work memory.
     pub(super) scratch: &'a Scratch<T>,
 }
