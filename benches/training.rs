@@ -1,4 +1,4 @@
-//! Samples per second of LeNet-5: forward, backward and Adam. `benches/torch_lenet.py` runs the same in `PyTorch`.
+//! Samples per second of LeNet-5: forward, backward and Adam. `benches/torch_training.py` runs the same in `PyTorch`.
 
 #![allow(missing_docs)] // the macros of criterion make public functions
 

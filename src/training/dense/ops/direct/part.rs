@@ -61,6 +61,8 @@ pub(super) struct Part<T> {
     pub(super) backward: Vec<Kernels<T>>,
     /// For each phase and offset, the first channel's weight.
     origins: Vec<Vec<u32>>,
+    /// Which places of a filter are live; the others count as zero whatever they hold.
+    alive: Vec<bool>,
     depth: usize,
     taps: usize,
 }
@@ -89,6 +91,8 @@ impl<T: Float> Part<T> {
         columns.sort_unstable(); // neighbours in the map one after another
         let mut alive = vec![false; taps];
         live.columns.iter().for_each(|&c| alive[c as usize % taps] = true);
+        let mut places = vec![false; depth];
+        live.columns.iter().for_each(|&c| places[c as usize] = true);
         let mut kernels = Vec::new();
         let mut origins = Vec::new();
         for phase in &backward.phases {
@@ -112,6 +116,7 @@ impl<T: Float> Part<T> {
             channels: [group * channels, channels],
             backward: kernels,
             origins,
+            alive: places,
             depth,
             taps,
         }
@@ -135,10 +140,16 @@ impl<T: Float> Part<T> {
     }
 
     pub(super) fn pack_backward(&mut self, weights: &[T]) {
-        let ([_, channels], taps) = (self.channels, self.taps);
+        let ([_, channels], taps, depth) = (self.channels, self.taps, self.depth);
+        let alive = &self.alive;
         for (kernels, origins) in self.backward.iter_mut().zip(&self.origins) {
             kernels.pack(channels, |channel, i| {
-                weights[origins[i] as usize + channel * taps]
+                let place = origins[i] as usize + channel * taps;
+                if alive[place % depth] {
+                    weights[place]
+                } else {
+                    T::ZERO
+                }
             });
         }
     }
