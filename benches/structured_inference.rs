@@ -1,4 +1,4 @@
-//! AlexNet's convolutions, one picture at a time: all weights against the rows and columns that structured pruning
+//! `AlexNet`'s convolutions, one picture at a time: all weights against the rows and columns that structured pruning
 //! leaves, both on every core. `cargo bench --bench structured_inference`
 //!
 //! Dense and pruned take turns, so that a change of the machine's load meets both; the least time of the turns is
@@ -8,6 +8,8 @@
 //! counts of its own. The published speed, 11.93x on a CPU, is of that version; the first version's 10.5x is the mean of
 //! the four layers' in Table 2. "With conv1" prunes the first layer too, since it alone takes a sixth of the dense
 //! network's multiplications: half of its rows and two fifths of its columns are left. No accuracy is known for it.
+
+#![allow(clippy::print_stdout, reason = "the bench prints its own table")]
 
 use cosparse::compression::Mask;
 use cosparse::network::{Network, NetworkBuilder, Workload};
@@ -130,7 +132,7 @@ fn main() {
     }
 }
 
-/// AlexNet up to its last pooling.
+/// `AlexNet` up to its last pooling.
 fn trunk(alexnet: &Network) -> Network {
     let mut builder = NetworkBuilder::new();
     let mut before = String::new();

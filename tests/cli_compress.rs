@@ -270,7 +270,7 @@ kind = "reweight"
 name = "light"
 layers = ["fc1"]
 structure = { kind = "block", rows = 4, cols = 4 }
-lambda = [0.02, 0.5]
+lambda = [0.02, 2]
 rounds = 3
 round = { epochs = 2, rate = 3e-3 }
 retrain = { epochs = 1, rate = 3e-3 }
@@ -313,7 +313,7 @@ fn penalties_need_no_target_for_a_layer() {
         row.expect("a row of the layer")[4].parse().expect("a count")
     };
     // a larger parameter leaves fewer weights; layers that are not named keep theirs
-    let (light, heavy) = (of("light-0.02", "fc1"), of("light-0.5", "fc1"));
+    let (light, heavy) = (of("light-0.02", "fc1"), of("light-2", "fc1"));
     assert!(heavy < light && heavy > 0, "{heavy} of {light}");
     assert_eq!(of("light-0.02", "conv"), 54);
     assert!(of("rising-1000", "fc1") <= 1000);
@@ -325,7 +325,7 @@ fn penalties_need_no_target_for_a_layer() {
         let rows = rows.iter().filter(|r| &r[1] == step && &r[4] == "fc1");
         rows.map(|r| r[column].parse().expect("a number")).collect()
     };
-    let (kept, residual) = (column("light-0.5", 9), column("rising-1000", 7));
+    let (kept, residual) = (column("light-2", 9), column("rising-1000", 7));
     assert!(kept.len() == 3 && kept[2] < kept[0], "{kept:?}");
     assert!(residual.len() == 3 && residual[2] < residual[0], "{residual:?}");
 }
@@ -335,8 +335,8 @@ fn wrong_penalties_are_refused_at_their_place() {
     let directory = place(WORKLOAD);
     for (from, to, words) in [
         ("[\"fc1\"]", "[\"fc9\"]", "fc9"),
-        ("[0.02, 0.5]", "[0]", "lambda"),
-        ("[0.02, 0.5]", "[]", "lambda"),
+        ("[0.02, 2]", "[0]", "lambda"),
+        ("[0.02, 2]", "[]", "lambda"),
         ("rows = 4, cols = 4", "rows = 400, cols = 4", "smaller blocks"),
         ("\"filter\"", "\"balanced-rows\"", "no groups"),
         (

@@ -19,7 +19,7 @@ fn conv(out_channels: usize, kernel: usize, stride: usize, groups: usize) -> Op 
     })
 }
 
-/// A small network with AlexNet's kinds of layers: a stride, groups, overlapping pooling, narrow and wide layers.
+/// A small network with `AlexNet`'s kinds of layers: a stride, groups, overlapping pooling, narrow and wide layers.
 fn network() -> Network {
     let pool = Op::Pool(Pool {
         kind: PoolKind::Max,

@@ -128,7 +128,7 @@ impl Kind for Prune {
                 continue;
             }
             let shape = at.network.weighted().find(|l| l.name == *layer);
-            if let Some(shape) = shape.and_then(|l| l.weight_shape()) {
+            if let Some(shape) = shape.and_then(crate::network::Layer::weight_shape) {
                 let shape = TensorShape::of(&shape);
                 let keep = weights_kept(density, shape.weights());
                 if let Err(error) = self.structure.fits(shape, keep) {

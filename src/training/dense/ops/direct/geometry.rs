@@ -87,7 +87,7 @@ impl Windows {
     }
 
     /// Padded rows that `count` output rows read, and the first of them for output row `from`.
-    pub(super) fn rows(&self, sizes: &Sizes, from: usize, count: usize) -> [usize; 2] {
+    pub(super) fn rows(sizes: &Sizes, from: usize, count: usize) -> [usize; 2] {
         let c = &sizes.conv;
         let span = (count - 1) * c.stride[0] + (c.kernel[0] - 1) * c.dilation[0] + 1;
         [from * c.stride[0], span]

@@ -81,7 +81,7 @@ impl<T: Float> Direct<T> {
     fn band(&self, pass: &Pass<'_, T>, map: &[T], first: usize, bias: Option<&[T]>, output: &mut [T]) {
         let [_, q, k] = self.sizes.output;
         let count = output.len() / (q * k);
-        let [from, span] = self.windows.rows(&self.sizes, first, count);
+        let [from, span] = Windows::rows(&self.sizes, first, count);
         let frame = &self.windows.frame;
         if frame.bare() {
             self.multiply(&map[frame.elements(from)..], count * q, bias, output);
