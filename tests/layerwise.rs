@@ -20,7 +20,7 @@ use cosparse::training::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 fn random(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
@@ -208,27 +208,26 @@ fn random_layers_never_diverge_and_are_as_good_as_exact_greedy_removal() {
     assert!(mean <= 1.0, "mean {mean}");
 }
 
-/// On layers large enough to matter the solver takes half of the time of exact greedy removal or less.
+/// On layers large enough to matter the solver takes a quarter of the time of exact greedy removal or less, and finds
+/// no worse; a fifth is the aim. Medians of runs in turn: what else the machine does falls on both.
 #[test]
 fn faster_than_exact_greedy_removal() {
-    let (mut ours, mut exact) = (Duration::ZERO, Duration::ZERO);
-    let (mut ratios, layers) = (0.0, 2);
-    for seed in 0..layers {
+    let mut ratios = Vec::new();
+    let mut errors = 0.0;
+    for seed in 0..5 {
         let problem = layer(seed, 200, 300, 1000, 40);
         let start = Instant::now();
         let found = unstructured(&problem, 6000, Method::Alps, Quality::Default);
-        ours += start.elapsed();
+        let ours = start.elapsed();
         let start = Instant::now();
         let greedy = obc(&problem, Pattern::Count(6000));
-        exact += start.elapsed();
-        ratios += found.objective / greedy.objective;
+        ratios.push(start.elapsed().as_secs_f64() / ours.as_secs_f64());
+        errors += found.objective / greedy.objective / 5.0;
     }
-    println!(
-        "ADMM {ours:?}, exact greedy removal {exact:?}, errors {:.4}",
-        ratios / layers as f64
-    );
-    assert!(ratios <= layers as f64);
-    assert!(ours * 2 <= exact, "{ours:?} against {exact:?}");
+    ratios.sort_by(f64::total_cmp);
+    println!("exact greedy removal takes {ratios:.2?} times as long as ADMM, errors {errors:.4}");
+    assert!(errors <= 1.0, "mean {errors}");
+    assert!(ratios[2] >= 4.0, "{ratios:.2?}");
 }
 
 /// Exchanges never make a solution worse, and the solver's residuals fall.

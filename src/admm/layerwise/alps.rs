@@ -1,7 +1,7 @@
 //! The layer-wise solver: ADMM onto a set of supports, on the eigendecomposition of H.
 
 use super::problem::{Gram, Problem};
-use super::product::{product, product_transposed};
+use super::product::{Matrix, product, product_of_few};
 use super::quality::RhoSchedule;
 use super::refit::{Solver, refit};
 use super::solution::Solution;
@@ -18,6 +18,9 @@ const TRIALS: u32 = 5;
 
 /// Iterations without a better support after which the solver stops.
 const PATIENCE: u32 = 60;
+
+/// Values for one that is not zero, from which on zeros are left out of a product.
+const FEW: usize = 6;
 
 /// ρ never exceeds this.
 const RHO_MAX: f64 = 1e6;
@@ -44,6 +47,8 @@ struct Spectrum {
     scale: Vec<f64>,
     /// Eigenvectors, one a row.
     vectors: Vec<f64>,
+    /// Eigenvectors, one a column.
+    columns: Vec<f64>,
     values: Vec<f64>,
 }
 
@@ -57,6 +62,7 @@ impl Spectrum {
         Self {
             scale,
             vectors: eigen.eigenvectors.as_slice().to_vec(),
+            columns: eigen.eigenvectors.transpose().as_slice().to_vec(),
             // H is positive definite: what rounding took below zero was next to it
             values: eigen.eigenvalues.iter().map(|v| v.max(1e-12)).collect(),
         }
@@ -86,18 +92,17 @@ impl State<'_> {
     }
 
     fn change_basis(&self, values: &[f64], into: bool) -> Vec<f64> {
-        let sizes = [
-            self.problem.rows_per_group(),
-            self.problem.inputs(),
-            self.problem.inputs(),
-        ];
+        let n = self.problem.inputs();
+        let sizes = [self.problem.rows_per_group(), n, n];
         let mut out = vec![0.0; values.len()];
         for (range, s) in self.groups() {
-            let from = &values[range.clone()];
-            if into {
-                product_transposed(sizes, from, &s.vectors, &mut out[range]);
+            // both are the same product: rows of eigenvectors lie as columns of their transpose
+            let basis = if into { &s.columns } else { &s.vectors };
+            let (values, out) = (&values[range.clone()], &mut out[range]);
+            if into && values.iter().filter(|v| **v != 0.0).count() * FEW <= values.len() {
+                product_of_few([n, n], values, basis, out);
             } else {
-                product(sizes, from, &s.vectors, &mut out[range]);
+                product(sizes, values, Matrix::rows(basis, 0, n), out);
             }
         }
         out

@@ -2,7 +2,7 @@
 
 use super::obc::inverse;
 use super::problem::Problem;
-use super::product::product;
+use super::product::{Matrix, product};
 use super::solution::Solution;
 use crate::compression::{ConstraintSet, Mask};
 
@@ -66,6 +66,7 @@ pub fn fixed_mask(problem: &Problem, density: f64, sets: &dyn Fn(f64) -> Box<dyn
         let right: Vec<f64> = (0..z.len()).map(|i| pull[i] + RHO * (z[i] - u[i])).collect();
         for (group, step) in steps.iter().enumerate() {
             let range = group * per_group * n..(group + 1) * per_group * n;
+            let step = Matrix::rows(step, 0, n);
             product([per_group, n, n], &right[range.clone()], step, &mut w[range]);
         }
     }

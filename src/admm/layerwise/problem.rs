@@ -1,7 +1,7 @@
 //! One layer's problem: the quadratic error of its outputs as a function of its weights.
 
 use super::error::LayerwiseError;
-use super::product::{dot, product};
+use super::product::{Matrix, dot, product};
 use super::statistics::Moments;
 use crate::compression::{ConstraintSet, Mask};
 use rayon::prelude::*;
@@ -157,7 +157,8 @@ impl Problem {
             let range = group * m * n..(group + 1) * m * n;
             let w0 = &original[range.clone()];
             let mut energies = vec![0.0; m * n];
-            product([m, n, n], w0, &moments.dense_gram(), &mut energies);
+            let gram = moments.dense_gram();
+            product([m, n, n], w0, Matrix::rows(&gram, 0, n), &mut energies);
             let energies: Vec<f64> = rows_dot(w0, &energies, n);
             self.energy += energies.iter().sum::<f64>();
             let (_, mean) = moments.means();
@@ -165,10 +166,11 @@ impl Problem {
             let Some(cross) = moments.cross() else { continue };
             // (X_c'X_d) W0, row by row W0' (X_d'X_c)
             let mut wanted = vec![0.0; m * n];
-            super::product::product_transposed([m, n, n], w0, cross, &mut wanted);
+            product([m, n, n], w0, Matrix::transposed(cross, 0, n), &mut wanted);
             let dense = &self.dense[range.clone()];
             let mut own = vec![0.0; m * n];
-            product([m, n, n], dense, &moments.gram(), &mut own);
+            let gram = moments.gram();
+            product([m, n, n], dense, Matrix::rows(&gram, 0, n), &mut own);
             let (to_own, to_wanted) = (rows_dot(dense, &own, n), rows_dot(dense, &wanted, n));
             for row in 0..m {
                 let base = 0.5 * to_own[row] - to_wanted[row] + 0.5 * energies[row];
@@ -241,7 +243,8 @@ impl Problem {
         let mut out = vec![0.0; weights.len()];
         for (group, gram) in self.grams.iter().enumerate() {
             let range = group * m * n..(group + 1) * m * n;
-            product([m, n, n], &weights[range.clone()], &gram.h, &mut out[range]);
+            let h = Matrix::rows(&gram.h, 0, n);
+            product([m, n, n], &weights[range.clone()], h, &mut out[range]);
         }
         out
     }

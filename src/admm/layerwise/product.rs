@@ -1,6 +1,7 @@
 //! Products of double-precision matrices held row by row, on every core.
 
-use crate::training::{Matrix, matmul};
+pub(super) use crate::training::Matrix;
+use crate::training::matmul;
 use rayon::prelude::*;
 
 /// Blocks of rows that share a product: a fixed number, so that threads never change a sum.
@@ -14,40 +15,49 @@ fn block(rows: usize) -> usize {
     rows.div_ceil(TASKS).max(LEAST_ROWS)
 }
 
-/// `a · b` for `a` of m×k and `b` of k×n.
-pub(super) fn product([m, k, n]: [usize; 3], a: &[f64], b: &[f64], out: &mut [f64]) {
+/// `a · b` for `a` of m×k, row by row, and `b` of k×n, plain or transposed.
+pub(super) fn product([m, k, n]: [usize; 3], a: &[f64], b: Matrix<'_, f64>, out: &mut [f64]) {
     let rows = block(m);
     out.par_chunks_mut(rows * n.max(1))
         .zip(a.par_chunks(rows * k.max(1)))
         .for_each(|(out, a)| {
             let m = out.len() / n.max(1);
-            matmul(
-                [m, k, n],
-                Matrix::rows(a, 0, k),
-                Matrix::rows(b, 0, n),
-                out,
-                (0, n),
-                false,
-            );
+            matmul([m, k, n], Matrix::rows(a, 0, k), b, out, (0, n), false);
         });
 }
 
-/// `a · bᵀ` for `a` of m×k and `b` of n×k.
-pub(super) fn product_transposed([m, k, n]: [usize; 3], a: &[f64], b: &[f64], out: &mut [f64]) {
-    let rows = block(m);
-    out.par_chunks_mut(rows * n.max(1))
-        .zip(a.par_chunks(rows * k.max(1)))
+/// `a · b` for `a` of m×k that is mostly zero and `b` of k×n, both row by row.
+pub(super) fn product_of_few([k, n]: [usize; 2], a: &[f64], b: &[f64], out: &mut [f64]) {
+    out.par_chunks_mut(LEAST_ROWS * n.max(1))
+        .zip(a.par_chunks(LEAST_ROWS * k.max(1)))
         .for_each(|(out, a)| {
-            let m = out.len() / n.max(1);
-            matmul(
-                [m, k, n],
-                Matrix::rows(a, 0, k),
-                Matrix::transposed(b, 0, k),
-                out,
-                (0, n),
-                false,
-            );
+            let mut few: Vec<(f64, &[f64])> = Vec::new();
+            for (out, a) in out.chunks_exact_mut(n.max(1)).zip(a.chunks_exact(k.max(1))) {
+                few.clear();
+                let rows = a.iter().zip(b.chunks_exact(n.max(1)));
+                few.extend(rows.filter(|(a, _)| **a != 0.0).map(|(&a, b)| (a, b)));
+                out.fill(0.0);
+                vectorised(
+                    #[inline(always)]
+                    || add_rows(&few, out),
+                );
+            }
         });
+}
+
+/// Adds multiples of rows, four at a time.
+#[inline(always)]
+fn add_rows(rows: &[(f64, &[f64])], out: &mut [f64]) {
+    let fours = rows.chunks_exact(4);
+    for &(factor, row) in fours.remainder() {
+        out.iter_mut().zip(row).for_each(|(o, b)| *o += factor * b);
+    }
+    for four in fours {
+        let (rest, last) = (four[0].1.iter().zip(four[1].1), four[2].1.iter().zip(four[3].1));
+        for (o, ((b0, b1), (b2, b3))) in out.iter_mut().zip(rest.zip(last)) {
+            *o += four[0].0 * b0 + four[1].0 * b1 + (four[2].0 * b2 + four[3].0 * b3);
+        }
+    }
 }
 
 /// `sum += aᵀ · b` for `a` and `b` of `samples` × n each; only what lies right of the diagonal, block by block,
@@ -115,17 +125,33 @@ mod tests {
         for [m, k, n] in [[1, 1, 1], [3, 5, 2], [61, 7, 30], [200, 3, 9]] {
             let (a, b, c) = (matrix(m, k, 1), matrix(k, n, 2), matrix(n, k, 3));
             let mut out = vec![f64::NAN; m * n];
-            product([m, k, n], &a, &b, &mut out);
+            product([m, k, n], &a, Matrix::rows(&b, 0, n), &mut out);
             assert_eq!(
                 out,
                 naive(m, n, |i, j| (0..k).map(|x| a[i * k + x] * b[x * n + j]).sum())
             );
-            product_transposed([m, k, n], &a, &c, &mut out);
+            product([m, k, n], &a, Matrix::transposed(&c, 0, k), &mut out);
             assert_eq!(
                 out,
                 naive(m, n, |i, j| (0..k).map(|x| a[i * k + x] * c[j * k + x]).sum())
             );
         }
+    }
+
+    #[test]
+    fn products_of_few_equal_those_of_all() {
+        let [m, k, n] = [50, 31, 17];
+        let mut a = matrix(m, k, 1);
+        for (i, a) in a.iter_mut().enumerate() {
+            if i % 5 != 0 && i < 40 * k {
+                *a = 0.0;
+            }
+        }
+        let b = matrix(k, n, 2);
+        let (mut few, mut all) = (vec![f64::NAN; m * n], vec![0.0; m * n]);
+        product_of_few([k, n], &a, &b, &mut few);
+        product([m, k, n], &a, Matrix::rows(&b, 0, n), &mut all);
+        assert_eq!(few, all);
     }
 
     #[test]

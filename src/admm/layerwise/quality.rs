@@ -36,7 +36,7 @@ impl Quality {
     pub fn schedule(self) -> RhoSchedule {
         let (rho, growth, exchange) = match self {
             Self::Fast => (0.3, [2.0, 1.6, 1.3], 0.0),
-            Self::Default => (0.1, [1.3, 1.2, 1.1], 2e8),
+            Self::Default => (0.1, [1.3, 1.2, 1.1], 5e7),
             Self::Slow => (0.005, [1.10, 1.05, 1.03], 2e10),
         };
         RhoSchedule {

@@ -134,8 +134,10 @@ pub fn solve(
 
 /// The better of ADMM and magnitude with refit.
 fn safe(problem: &Problem, set: &dyn ConstraintSet, quality: Quality) -> (Solution, Method) {
-    let (mut ours, _) = alps(problem, set, &quality.schedule());
-    let plain = magnitude_refit(problem, set);
+    let ((mut ours, _), plain) = rayon::join(
+        || alps(problem, set, &quality.schedule()),
+        || magnitude_refit(problem, set),
+    );
     let by = if plain.objective < ours.objective {
         ours = plain;
         Method::MagnitudeRefit
