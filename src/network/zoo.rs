@@ -19,6 +19,7 @@ const ALL: &[(&str, &str)] = &[
         "text-transformer",
         include_str!("../../workloads/text-transformer.toml"),
     ),
+    ("minilm-l6", include_str!("../../workloads/minilm-l6.toml")),
 ];
 
 /// Name and text of every workload.

@@ -73,30 +73,35 @@ pub fn from_safetensors(bytes: &[u8], like: &Parameters) -> Result<Parameters, S
     Ok(Parameters { list })
 }
 
-fn read(file: &SafeTensors<'_>, like: &Parameter) -> Result<Parameter, SnapshotError> {
-    let fail = |name: &str, message: String| SnapshotError::Tensor {
-        name: name.into(),
-        message,
-    };
-    let view = file
-        .tensor(&like.name)
-        .map_err(|_| fail(&like.name, "is missing".into()))?;
-    if view.dtype() != Dtype::F32 || view.shape() != like.shape {
+/// The values of a tensor that must have a type of 32 bits and a shape.
+pub(super) fn values(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, SnapshotError> {
+    let view = file.tensor(name).map_err(|_| fail(name, "is missing".into()))?;
+    if view.dtype() != Dtype::F32 || view.shape() != shape {
         return Err(fail(
-            &like.name,
+            name,
             format!(
-                "is {:?} {:?}, the network needs F32 {:?}",
+                "is {:?} {:?}, the network needs F32 {shape:?}",
                 view.dtype(),
                 view.shape(),
-                like.shape
             ),
         ));
     }
-    let values = view
+    Ok(view
         .data()
         .chunks_exact(4)
         .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
+        .collect())
+}
+
+pub(super) fn fail(name: &str, message: String) -> SnapshotError {
+    SnapshotError::Tensor {
+        name: name.into(),
+        message,
+    }
+}
+
+fn read(file: &SafeTensors<'_>, like: &Parameter) -> Result<Parameter, SnapshotError> {
+    let values = values(file, &like.name, &like.shape)?;
     let (rows, cols) = like.matrix();
     let name = format!("{}{SUPPORT}", like.name);
     let support = match file.tensor(&name) {
